@@ -1,14 +1,16 @@
 """The tables of the sweeps in RESULTS.md, as Markdown, of the members that were run.
 
 Run, after `robust sweep experiments/ma2021/sweeps/NAME.toml --out runs/sweeps/NAME` for each of
-chest, fundus, dermoscopy and capacity: `python -m experiments.ma2021.sweep_tables` (seconds). It
-takes sweep.json and sweep.csv of each into `results/NAME`, where there is a newer one, and prints.
-Members that were not run are named, and have no row.
+chest, fundus, dermoscopy, capacity and architectures: `python -m experiments.ma2021.sweep_tables`
+(seconds). It takes sweep.json and sweep.csv of each into `results/NAME`, where there is a newer
+one, and prints.
+A row has the seeds of one level side by side; members that were not run are named.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +19,12 @@ from typing import Literal
 from experiments.ma2021.common import Options, started
 from experiments.ma2021.detection_tables import markdown
 from robust.records import Estimate
-from robust.records.estimate import interval_text
 from robust.records.sweep import SWEEP, SweepMember, SweepReport
 from robust.sweeps.collect import AUC, CLEAN_ACCURACY, DETECTOR_AUC, ROBUST_ACCURACY
 
 CSV = "sweep.csv"
 OUT = Path("runs/sweeps")
-SWEEPS = ("chest", "fundus", "dermoscopy", "capacity")
+SWEEPS = ("chest", "fundus", "dermoscopy", "capacity", "architectures")
 MODALITIES = ("chest", "fundus", "dermoscopy")
 ATTACKS = ("FGSM", "BIM", "PGD", "CW")
 EPS = ("0.25/255", "1/255", "4/255")
@@ -55,8 +56,38 @@ class Sweep:
             None,
         )
 
-    def robust(self, member: SweepMember, condition: str) -> Estimate | None:
-        return self.number(member, ROBUST_ACCURACY, condition)
+
+@dataclass(frozen=True)
+class Level:
+    """The members of a sweep that differ by their seed alone."""
+
+    sweep: Sweep
+    level: str
+    members: Sequence[SweepMember]
+
+    @property
+    def name(self) -> str:
+        return f"{self.sweep.name}, {self.level}"
+
+    def numbers(self, measure: str, condition: str) -> list[Estimate | None]:
+        """One number, of each seed."""
+        return [self.sweep.number(member, measure, condition) for member in self.members]
+
+    def robust(self, condition: str) -> list[Estimate | None]:
+        return self.numbers(ROBUST_ACCURACY, condition)
+
+
+def levels(sweeps: Sequence[Sweep], names: Iterable[str]) -> list[Level]:
+    """What was run of the named sweeps, by everything but the seed."""
+    wanted = tuple(names)
+    found: list[Level] = []
+    for sweep in sweeps:
+        if sweep.name in wanted:
+            by_level: dict[str, list[SweepMember]] = {}
+            for member in sweep.report.finished:
+                by_level.setdefault(member.name.rpartition(", seed")[0], []).append(member)
+            found += [Level(sweep, level, members) for level, members in by_level.items()]
+    return found
 
 
 def below(one: Estimate | None, bound: float) -> Verdict:
@@ -84,33 +115,40 @@ def apart(more: Estimate | None, less: Estimate | None) -> bool:
     return more.low > less.high
 
 
-def share(one: Estimate | None) -> str:
-    """`91.2 [88.0, 94.1]`, in %."""
-    return NONE if one is None else f"{100 * one.value:.1f} {interval_text(one, 100, 1)}"
+def shares(found: Sequence[Estimate | None]) -> str:
+    """`91.2, 90.4 [88.0, 94.1]`, in %: a value for each seed, and what their intervals span."""
+    return _joined(found, 100, 1)
 
 
-def area(one: Estimate | None) -> str:
-    """`.983 [.952, .995]`."""
-    if one is None:
-        return NONE
-    return f"{one.value:.3f} {interval_text(one, 1, 3)}".replace("0.", ".")
+def areas(found: Sequence[Estimate | None]) -> str:
+    """`.983, .976 [.952, .995]`: a value for each seed, and what their intervals span."""
+    return _joined(found, 1, 3).replace("0.", ".")
+
+
+def counted(verdicts: Iterable[str]) -> str:
+    """`yes` where all agree, else `2 yes, 1 not told apart`."""
+    found = list(verdicts)
+    kinds = Counter(found)
+    if len(kinds) == 1:
+        return found[0]
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.items())
 
 
 def attack_table(sweeps: Sequence[Sweep]) -> str:
     """Accuracy of the images that are right when clean, by attack at 1/255."""
     rows = []
-    for sweep, member in _members(sweeps, MODALITIES):
-        found = {attack: sweep.robust(member, f"{attack}, {ONE}") for attack in ATTACKS}
-        pgd = found["PGD"]
+    for level in levels(sweeps, MODALITIES):
+        found = {attack: level.robust(f"{attack}, {ONE}") for attack in ATTACKS}
+        pairs = zip(found["FGSM"], found["PGD"], strict=True)
         rows.append(
             [
-                f"{sweep.name}, {member.name}",
-                share(sweep.number(member, CLEAN_ACCURACY, "clean")),
-                area(sweep.number(member, AUC, "clean")),
-                str(pgd.cases) if pgd else NONE,
-                *map(share, found.values()),
-                below(pgd, 0.01),
-                "yes" if apart(found["FGSM"], pgd) else "not shown",
+                level.name,
+                shares(level.numbers(CLEAN_ACCURACY, "clean")),
+                areas(level.numbers(AUC, "clean")),
+                ", ".join(str(one.cases) if one else NONE for one in found["PGD"]),
+                *map(shares, found.values()),
+                counted(below(one, 0.01) for one in found["PGD"]),
+                counted("yes" if apart(fgsm, pgd) else "not shown" for fgsm, pgd in pairs),
             ]
         )
     columns = ("", "clean", "AUC", "attacked", *ATTACKS, "PGD below 1 %", "FGSM weaker")
@@ -122,43 +160,50 @@ def curve_table(
 ) -> str:
     """What no attack has turned, by eps."""
     rows = [
-        [
-            f"{sweep.name}, {member.name}",
-            *(share(sweep.robust(member, f"worst case, L∞ {one}")) for one in eps),
-        ]
-        for sweep, member in _members(sweeps, names)
+        [level.name, *(shares(level.robust(f"worst case, L∞ {one}")) for one in eps)]
+        for level in levels(sweeps, names)
     ]
     return markdown(("", *eps), rows)
+
+
+def capacity_table(sweeps: Sequence[Sweep], name: str) -> str:
+    """As `curve_table`, with what the networks make of unmodified images."""
+    rows = [
+        [
+            level.name,
+            shares(level.numbers(CLEAN_ACCURACY, "clean")),
+            areas(level.numbers(AUC, "clean")),
+            *(shares(level.robust(f"worst case, L∞ {one}")) for one in CAPACITY_EPS),
+        ]
+        for level in levels(sweeps, (name,))
+    ]
+    return markdown(("", "clean", "AUC", *CAPACITY_EPS), rows)
 
 
 def fgsm_table(sweeps: Sequence[Sweep]) -> str:
     """FGSM alone, by eps: one longer step may do less."""
     rows = [
-        [
-            f"{sweep.name}, {member.name}",
-            *(share(sweep.robust(member, f"FGSM, L∞ {one}")) for one in FGSM_EPS),
-        ]
-        for sweep, member in _members(sweeps, MODALITIES)
+        [level.name, *(shares(level.robust(f"FGSM, L∞ {one}")) for one in FGSM_EPS)]
+        for level in levels(sweeps, MODALITIES)
     ]
     return markdown(("", *FGSM_EPS), rows)
 
 
 def detector_table(sweeps: Sequence[Sweep]) -> str:
-    """Paired AUC of each detector against PGD at 1/255; bold: above .98, "below": below it.
+    """Paired AUC of each detector against PGD at 1/255; how many seeds lie above or below .98.
 
     The last line has the least and the most of all null controls.
     """
     rows, controls = [], []
-    for sweep, member in _members(sweeps, MODALITIES):
+    for level in levels(sweeps, MODALITIES):
         cells = []
         for name in DETECTORS:
             fitted = name if name == "MaxSoftmax" else f"{name} fitted on PGD 1/255"
-            one = sweep.number(member, DETECTOR_AUC, f"{fitted}, PGD, {ONE}")
-            null = sweep.number(member, f"{DETECTOR_AUC}, null control", fitted)
-            controls += [] if null is None else [null.value]
-            shown = {"holds": "**{}**", "does not hold": "{} below"}.get(above(one, 0.98), "{}")
-            cells.append(shown.format(area(one)) if one else NONE)
-        rows.append([f"{sweep.name}, {member.name}", *cells])
+            found = level.numbers(DETECTOR_AUC, f"{fitted}, PGD, {ONE}")
+            nulls = level.numbers(f"{DETECTOR_AUC}, null control", fitted)
+            controls += [null.value for null in nulls if null]
+            cells.append(areas(found) + _said([above(one, 0.98) for one in found]))
+        rows.append([level.name, *cells])
     said = f"Null controls: {min(controls):.3f} to {max(controls):.3f}." if controls else ""
     return markdown(("", *DETECTORS), rows) + f"\n{said}"
 
@@ -189,9 +234,20 @@ def take(out: Path, results: Path) -> list[Sweep]:
     return found
 
 
-def _members(sweeps: Sequence[Sweep], names: Iterable[str]) -> Iterable[tuple[Sweep, SweepMember]]:
-    wanted = tuple(names)
-    return [(s, m) for s in sweeps if s.name in wanted for m in s.report.finished]
+def _joined(found: Sequence[Estimate | None], factor: int, digits: int) -> str:
+    values = ", ".join(NONE if one is None else f"{factor * one.value:.{digits}f}" for one in found)
+    lows = [one.low for one in found if one is not None and one.low is not None]
+    highs = [one.high for one in found if one is not None and one.high is not None]
+    if not lows or not highs:
+        return values
+    return f"{values} [{factor * min(lows):.{digits}f}, {factor * max(highs):.{digits}f}]"
+
+
+def _said(verdicts: Sequence[Verdict]) -> str:
+    """` (2 above, 1 below)`: of how many seeds the interval tells."""
+    words = (("holds", "above"), ("does not hold", "below"))
+    told = [f"{verdicts.count(one)} {word}" for one, word in words if one in verdicts]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def main(asked: Options) -> None:
@@ -201,7 +257,8 @@ def main(asked: Options) -> None:
         attack_table(sweeps),
         curve_table(sweeps),
         fgsm_table(sweeps),
-        curve_table(sweeps, ("capacity",), CAPACITY_EPS),
+        capacity_table(sweeps, "capacity"),
+        capacity_table(sweeps, "architectures"),
         detector_table(sweeps),
     )
     print("\n\n".join(tables))

@@ -52,19 +52,11 @@ app = typer.Typer(
 )
 
 
-WITH_JSON = (
-    *("demo", "check", "audit", "merge", "report", "compare", "view", "sweep", "screen", "rank"),
-    *("schema", "list"),
-)
-"""Commands that can print their result as JSON."""
-
-
 def _register(name: str, command: Callable[..., None], example: str) -> None:
     # Docstrings are wrapped for the source file; the terminal wraps them again.
     paragraphs = (inspect.getdoc(command) or "").split("\n\n")
     text = "\n\n".join(escape(paragraph.replace("\n", " ")) for paragraph in paragraphs)
-    polite = with_manners(command, has_json=name in WITH_JSON)
-    app.command(name, help=text, epilog=example)(polite)
+    app.command(name, help=text, epilog=example)(with_manners(command))
 
 
 _register("demo", demo.demo, demo.EXAMPLE)

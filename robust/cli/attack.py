@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from robust.cli.plan_options.options import (
     PlanSettings,
     SkipBroken,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError
 from robust.plan.spec import Plan
 from robust.progress import progress_bar
@@ -88,11 +90,26 @@ def attack(
     with progress_bar() as progress:
         from robust.engine.runner import RunOptions
         from robust.storage.export_dicom import DicomFolder
-        from robust.storage.export_png import export_images
+        from robust.storage.export_png import TABLE, export_images
 
         dicom = DicomFolder(save_dicom) if save_dicom else None
         options = RunOptions(device, skip_broken, progress)
         exported = export_images(resolved, out, bits=bits, dicom=dicom, options=options)
+    success = exported.success
+    emit(
+        lambda: {
+            "folder": str(out),
+            "table": str(out / TABLE),
+            "attack": exported.attack,
+            "norm": exported.norm,
+            "eps": exported.eps,
+            "images": exported.images,
+            "fooled": exported.fooled,
+            "success": None if success is None else asdict(success),
+            "dicom": dicom.values() if dicom else None,
+            "cases": list(exported.cases),
+        }
+    )
     first = (
         f"{exported.images} images in {out}; {exported.fooled} of them still fool the model after "
         f"saving"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.table import Table
 
 from robust.cli.output import make_console
 from robust.cli.plan_options.options import ATTACKS, DATA, MODEL, RUNNING, AllowCode, Device
+from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
 from robust.progress import progress_bar
 
@@ -105,6 +106,8 @@ def bench(
         needed = {name: expect_cost(load, each, rounds) for name, each in budgets.items()}
     x = load.x
     console.print(f"{len(x)} images of {tuple(x.shape[1:])} on {x.device}")
+    run: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name, budgeted in budgets.items():
         console.print(f"\n{name}. {needed[name].text}", soft_wrap=True)
         with progress_bar() as progress:
@@ -113,6 +116,45 @@ def bench(
                 load, budgeted, radius, rounds=rounds, precision=precision, progress=progress
             )
         show(everyone, attacker, budgeted, eps, console)
+        threat = {
+            "attack": name,
+            "norm": budgeted.norms[0],
+            "eps": None if budgeted.minimum_norm else radius,
+        }
+        acceleration = str(attacker.models.acceleration)
+        run.append({**threat, "parameters": repr(budgeted), "acceleration": acceleration})
+        rows += [{**threat, **row} for row in long_rows(everyone, budgeted)]
+    shape, place = list(x.shape[1:]), str(x.device)
+    emit(lambda: {"images": len(x), "shape": shape, "device": place, "attacks": run, "rows": rows})
+
+
+def long_rows(everyone: Sequence[Contestant], attack: Attack) -> Iterator[dict[str, Any]]:
+    """The table in long form: a row for each library and measure, and for each round's seconds.
+
+    `round` is None of what is of all rounds together. A library that could not run has one row,
+    with the reason in `failed`.
+    """
+    from robust.benchmark.contest import FLOOR, OURS
+
+    strength = f"median_{attack.norms[0].lower()}" if attack.minimum_norm else "robust_accuracy"
+    middle = {each.name: each.median_seconds for each in everyone}
+    for each in everyone:
+        found: list[tuple[str, int | None, float | None]] = [("seconds", None, None)]
+        if not each.failed:
+            found = [("seconds", number, one) for number, one in enumerate(each.seconds, 1)]
+            found.append(("time / robust", None, each.median_seconds / middle[OURS]))
+            found.append(("time / floor", None, each.median_seconds / middle[FLOOR]))
+            if not math.isnan(each.strength):
+                found.append((strength, None, each.strength))
+            found.append(("peak MiB", None, each.memory))
+        for measure, number, value in found:
+            yield {
+                "library": each.name,
+                "measure": measure,
+                "round": number,
+                "value": value,
+                "failed": each.failed,
+            }
 
 
 def show(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,15 +13,20 @@ from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.cli.plan_options.options import OUTPUT, RUNNING
 from robust.cli.process.manners import emit
 from robust.errors import InputError, did_you_mean
+from robust.files import cannot, make_private_folder, path_exists
 from robust.progress import progress_bar
+from robust.records import SWEEP
 
 if TYPE_CHECKING:
     from robust.report.comparison.compare import Comparison
 
-EXAMPLE = "Example (after robust demo): robust compare demo-report/run runs/pgd --tolerance 0.02"
-FORMATS = ("text", "md", "json")
-MANY_FORMATS = (*FORMATS, "html")
-"""Of more than two runs."""
+EXAMPLE = (
+    "Example (after that of robust audit): robust compare demo-report/run runs/pgd "
+    "--out comparisons/pgd"
+)
+FORMATS = ("text", "html", "md", "json")
+FOLDER = "folder"
+"""In place of a format: every file of the comparison, in a folder."""
 
 
 def compare(
@@ -46,14 +51,20 @@ def compare(
     format: Annotated[
         str | None,
         typer.Option(
-            help="text, md or json; html for more than two runs.",
+            help="text, html, md or json.",
             rich_help_panel=OUTPUT,
             show_default="the suffix of --out, else text",
+            autocompletion=lambda: [*FORMATS],
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write to.", rich_help_panel=OUTPUT),
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write to; or a folder for all formats, which robust view lists.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
 ) -> None:
     """Compare runs on the same cases, with a paired interval for each difference.
@@ -67,7 +78,9 @@ def compare(
         raise InputError(f"--tolerance {tolerance:g}: write a share of the cases, 0.02 for 2 %")
     if len(runs) < 2:
         raise InputError("robust compare takes two or more run directories: robust compare OLD NEW")
-    kind = _format(format, out, FORMATS if len(runs) == 2 else MANY_FORMATS)
+    kind = _format(format, out)
+    if kind == FOLDER and out is not None:
+        _require_folder(out, len(runs))
     from robust.plan.paths import require_run
 
     for run in runs:
@@ -85,18 +98,17 @@ def _compare_two(
     with progress_bar() as progress:
         progress(0, 0, "comparing")
         from robust.report.comparison.compare import compare_runs
-        from robust.report.comparison.show import as_json, as_markdown, print_comparison
+        from robust.report.comparison.show import as_json, print_comparison
+        from robust.report.comparison.write import render_comparison, write_comparison
 
         comparison = compare_runs(old, new)
     emit(lambda: json.loads(as_json(comparison, tolerance)))
     if kind == "text":
         print_comparison(comparison, tolerance, make_console())
+    elif kind == FOLDER and out is not None:
+        _fill(out, lambda: write_comparison(comparison, tolerance, out))
     else:
-        text = (as_json if kind == "json" else as_markdown)(comparison, tolerance)
-        if out is None:
-            print(text, end="")
-        else:
-            write_text(out, text)
+        _put(render_comparison(comparison, kind, tolerance), out)
     _exit_with([] if tolerance is None else _lost_lines(comparison, tolerance))
 
 
@@ -105,7 +117,7 @@ def _compare_many(runs: list[Path], tolerance: float | None, kind: str, out: Pat
     with progress_bar() as progress:
         progress(0, 0, "comparing")
         from robust.report.comparison.compare import compare_runs
-        from robust.report.sweeps import print_sweep, render_sweep
+        from robust.report.sweeps import print_sweep, render_sweep, write_sweep
         from robust.sweeps.run import sweep_of_runs
 
         report = sweep_of_runs(runs)
@@ -116,13 +128,30 @@ def _compare_many(runs: list[Path], tolerance: float | None, kind: str, out: Pat
     emit(lambda: json.loads(render_sweep(report, "json")))
     if kind == "text":
         print_sweep(report, make_console())
+    elif kind == FOLDER and out is not None:
+        _fill(out, lambda: write_sweep(report, out, "json", "html", "md", "csv", "parquet"))
     else:
-        text = render_sweep(report, kind).decode("utf-8")
-        if out is None:
-            print(text, end="")
-        else:
-            write_text(out, text)
+        _put(render_sweep(report, kind).decode("utf-8"), out)
     _exit_with(lines)
+
+
+def _put(text: str, out: Path | None) -> None:
+    """Print a text, or write it to a file."""
+    if out is None:
+        print(text, end="")
+    else:
+        write_text(out, text)
+
+
+def _fill(folder: Path, write: Callable[[], list[Path]]) -> None:
+    """Let `write` put its files into a folder, and name them; InputError."""
+    try:
+        make_private_folder(folder)
+        written = write()
+    except OSError as error:
+        raise InputError(cannot(error.filename or folder, "be written", error)) from None
+    for path in written:
+        make_console(wrap=False).print(f"wrote {path}")
 
 
 def _lost_lines(comparison: Comparison, tolerance: float) -> list[str]:
@@ -151,11 +180,28 @@ def _require_finished(*runs: Path) -> None:
             raise not_finished(run, unfinished_report(run))
 
 
-def _format(named: str | None, out: Path | None, formats: Sequence[str]) -> str:
+def _format(named: str | None, out: Path | None) -> str:
+    """The format that is asked for, or `FOLDER`."""
+    if out is not None and (out.is_dir() or not out.suffix) and named is None:
+        return FOLDER
     kind = named or (out.suffix.removeprefix(".") if out else "text")
-    if kind not in formats:
-        raise InputError(f"unknown format {kind!r}; {did_you_mean(kind, formats)}")
+    if kind not in FORMATS:
+        raise InputError(f"unknown format {kind!r}; {did_you_mean(kind, FORMATS)}")
     if out is not None and kind == "text":
-        files = "md or json" if formats == FORMATS else "md, json or html"
-        raise InputError(f"--out takes the format {files}")
+        raise InputError("--out takes the format html, md or json, or names a folder")
     return kind
+
+
+def _require_folder(out: Path, runs: int) -> None:
+    """InputError where a folder holds anything but a comparison of as many runs."""
+    from robust.plan.paths import require_writable
+    from robust.report.comparison.write import COMPARISON_FILES
+    from robust.report.sweeps import SWEEP_FILES
+
+    require_writable(out)
+    ours = COMPARISON_FILES if runs == 2 else (SWEEP, *SWEEP_FILES)
+    present = {one.name for one in out.iterdir()} if path_exists(out) else set()
+    if foreign := sorted(name for name in present - {*ours} if not name.startswith(".")):
+        raise InputError(
+            f"{out} holds other files ({foreign[0]}); name a new or empty folder for the comparison"
+        )

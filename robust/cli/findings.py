@@ -10,8 +10,9 @@ import typer
 
 from robust.cli.output import FAILED, apply_gates, as_plain, make_console, require_gates
 from robust.cli.process.manners import emit, manners
+from robust.errors import InputError
 from robust.plan.machines import WorkerChoice
-from robust.plan.spec import Plan
+from robust.plan.spec import Plan, TrackSpec
 from robust.progress import progress_bar
 from robust.records import FindingEntry, FindingsReport, Report
 
@@ -50,27 +51,56 @@ def audit_each(
     _show(found, out, gate=gate)
 
 
-def report_each(run: Path, formats: list[str] | None, *, gate: bool) -> None:
-    """Print the report on several findings of a run, or write it in these formats."""
+def report_each(
+    run: Path, formats: list[str] | None, *, gate: bool, track: TrackSpec | None
+) -> None:
+    """Print the report on several findings of a run, write it in these formats, or log each."""
     from robust.report.findings import read_findings, write_findings
 
     found = read_findings(run)
     if gate:
         for entry, report in found.reports:
             require_gates(report, run / entry.folder)
-    wanted = formats or ([] if manners().as_json else ["text", "html"])
+    wanted = formats or ([] if track or manners().as_json else ["text", "html"])
     files = [name for name in wanted if name != "text"]
     written = write_findings(found, run, *files) if files else []
-    _emit(found, run, written)
     if "text" in wanted:
         _show(found, run, gate=False)
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
+    tracked = None if track is None else _track_each(found, run, track)
+    _emit(found, run, written, tracked)
     if gate:
         _apply_each(found, run)
 
 
-def _emit(found: FindingsReport, run: Path, files: Sequence[Path]) -> None:
+def _track_each(found: FindingsReport, run: Path, spec: TrackSpec) -> list[str]:
+    """Log each finding to MLflow as a run of its own, as an audit of several does; what was said.
+
+    InputError names the finding; those before it stay logged, and the same command goes on.
+    """
+    from robust.tracking import track_report
+
+    console, said = make_console(wrap=False), []
+    with progress_bar() as progress:
+        for number, (entry, report) in enumerate(found.reports):
+            progress(number, len(found.reports), f"logging {entry.finding} to MLflow")
+            try:
+                said.append(f"{entry.finding}: {track_report(report, run / entry.folder, spec)}")
+            except InputError as error:
+                raise InputError(f"{entry.finding}: {error}") from None
+            console.print(said[-1])
+    for entry in found.not_audited:
+        console.print(f"Not tracked: {entry.finding} was not audited: {entry.why_not}")
+    return said
+
+
+def _emit(
+    found: FindingsReport,
+    run: Path,
+    files: Sequence[Path],
+    tracked: Sequence[str] | None = None,
+) -> None:
     """Hand over for `--json`: every finding with its report, or why it has none."""
 
     def result() -> dict[str, object]:
@@ -83,6 +113,7 @@ def _emit(found: FindingsReport, run: Path, files: Sequence[Path]) -> None:
                 {**dataclasses.asdict(entry), "report": reports.get(entry.folder)}
                 for entry in found.entries
             ],
+            **({} if tracked is None else {"tracked": list(tracked)}),
         }
 
     emit(result)

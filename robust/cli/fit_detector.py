@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from robust.cli.output import make_console
 from robust.cli.plan_options.options import ATTACKS, DETECTORS, OUTPUT, AllowCode, Device
+from robust.cli.process.manners import emit
 from robust.errors import InputError
+from robust.plan.paths import GUARD_RECORD
 from robust.progress import progress_bar
 from robust.records.estimate import TOO_FEW
 
@@ -83,7 +85,14 @@ def fit_detector(
             device=device,
             progress=progress,
         )
+    emit(lambda: record_values(stored.record, out))
     make_console(wrap=False).print(summary(stored.record, out))
+
+
+def record_values(record: Record, out: Path) -> dict[str, Any]:
+    """What detector.json says of the detector, without what the classifier is known by."""
+    fitted = record.model_dump(mode="json", exclude={"classifier"})
+    return {"folder": str(out), "record": str(out / GUARD_RECORD), "detector": fitted}
 
 
 def parse_share(text: str) -> float:

@@ -29,8 +29,13 @@ FAILED = 1
 _LINE_ENDS = {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
-def emit_report(report: Report, run: Path, files: Sequence[Path]) -> None:
-    """Hand over for `--json`: the whole report, its gates, and the files that were written."""
+def emit_report(
+    report: Report, run: Path, files: Sequence[Path], tracked: Sequence[str] | None = None
+) -> None:
+    """Hand over for `--json`: the whole report, its gates, and the files that were written.
+
+    `tracked` says where it was logged; None where that was not asked for.
+    """
     from robust.report.gates import judge_gates
 
     emit(
@@ -41,6 +46,7 @@ def emit_report(report: Report, run: Path, files: Sequence[Path]) -> None:
                 {**dataclasses.asdict(one), "passed": one.passed} for one in judge_gates(report)
             ],
             "report": as_plain(report),
+            **({} if tracked is None else {"tracked": list(tracked)}),
         }
     )
 

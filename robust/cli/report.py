@@ -11,6 +11,7 @@ from robust.cli.plan_options.options import OUTPUT, Gate, NoGallery
 from robust.cli.process.manners import manners
 from robust.errors import InputError, did_you_mean
 from robust.files import cannot, path_exists
+from robust.plan.spec import TrackSpec
 from robust.progress import progress_bar
 from robust.records import Report
 from robust.report import FORMATS, TEMPLATES
@@ -48,8 +49,9 @@ def report(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Log the finished audit to this MLflow server or database "
-            "(sqlite:///mlflow.db). No case by case results and no images are logged.",
+            help="Log the finished audit, each finding of several as a run of its own, to this "
+            "MLflow server or database (sqlite:///mlflow.db). No case by case results and no "
+            "images are logged.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -91,9 +93,7 @@ def report(
             )
         from robust.cli.findings import report_each
 
-        if track is not None:
-            raise InputError("--track takes one finding at a time: name its folder in the run")
-        return report_each(run, format, gate=gate)
+        return report_each(run, format, gate=gate, track=_track_spec(track, experiment))
     if is_unfinished(run):
         from robust.auditing import unfinished_report
 
@@ -121,25 +121,31 @@ def report(
         if format is not None:
             raise InputError(f"{why}; --format text writes no file") from None
         print_errors([f"no HTML report: {why}"])
-    emit_report(result, run, written)
     for path in written:
         make_console(wrap=False).print(f"wrote {path}")
-    if track is not None:
-        _track(result, folder, track, experiment)
+    spec = _track_spec(track, experiment)
+    tracked = None if spec is None else [_track(result, folder, spec)]
+    emit_report(result, run, written, tracked)
     if gate:
         apply_gates(result, folder)
 
 
-def _track(report: Report, folder: Path, address: str, experiment: str) -> None:
+def _track_spec(address: str | None, experiment: str) -> TrackSpec | None:
+    """Where to log to; None where nothing is to be logged. InputError."""
+    if address is None:
+        return None
+    from robust.plan.load import make_plan
+
+    return make_plan({"track": {"uri": address, "experiment": experiment}}, "--track").track
+
+
+def _track(report: Report, folder: Path, spec: TrackSpec) -> str:
     """Log a finished audit to MLflow and say where."""
     from robust.cli.output import make_console
-    from robust.plan.load import make_plan
     from robust.tracking import track_report
 
-    table = {"uri": address, "experiment": experiment}
-    spec = make_plan({"track": table}, "--track").track
-    assert spec is not None
     with progress_bar() as progress:
         progress(0, 0, "logging to MLflow")
         said = track_report(report, folder, spec)
     make_console(wrap=False).print(said)
+    return said

@@ -24,12 +24,21 @@ from robust.progress import progress_bar
 COLUMNS = ("id", "prediction", "score", "flagged")
 """Of the table."""
 
-EXAMPLE = "Example (after robust demo): robust screen guards/lid adversarial --out seen.csv"
+EXAMPLE = (
+    "Example (after those of robust attack and robust fit-detector): robust screen guards/lid "
+    "adversarial --out seen.csv"
+)
 
 
 def screen(
     detector: Annotated[Path, typer.Argument(help="Folder written by robust fit-detector.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    images: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Image files, DICOM among them, folders of them, a table that names them, or an "
+            ".npz file."
+        ),
+    ],
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -60,7 +69,8 @@ def screen(
 ) -> None:
     """Classify images and flag those that look attacked.
 
-    The table has one row per image with the columns id, prediction, score and flagged (1 or 0).
+    The table has one row per image or DICOM frame with the columns id, prediction, score and
+    flagged (1 or 0).
     """
     from robust.plan.load import load_plan
     from robust.plan.paths import check_paths, require_detector, require_images, require_weights
@@ -89,6 +99,7 @@ def screen(
             allow_code=allow_code,
             progress=progress,
         )
+    groups = len({line.group for line in lines})
     rows = [(line.id, line.prediction, line.score, line.flagged) for line in lines]
     cells = [[as_cell(value) for value in row] for row in rows]
     if out is not None:
@@ -104,11 +115,13 @@ def screen(
         lambda: {
             "images": [dict(zip(COLUMNS, row, strict=True)) for row in rows],
             "skipped": list(skipped),
+            "patients_at_most": groups,
             "false_alarms_if_none_is_attacked": {"expected": expected, "low": low, "high": high},
         }
     )
+    known_fewer = f"; here they show at most {groups}" if groups < len(lines) else ""
     make_console(stderr=True, wrap=False).print(
         f"{sum(line.flagged for line in lines)} of {len(lines)} images flagged; if none were "
         f"attacked, about {f'{expected:.1f}'.removesuffix('.0')} would be, {low} to {high} in 95 "
-        f"of 100 such sets (if each shows another patient)"
+        f"of 100 such sets (if each shows another patient{known_fewer})"
     )

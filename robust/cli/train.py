@@ -6,6 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ from robust.cli.plan_options.options import (
     Device,
     RecipeSettings,
 )
+from robust.cli.process.manners import emit
 from robust.errors import InputError
 from robust.training.recipe import RECIPES, Recipe, make_recipe, read_recipe
 
@@ -223,7 +225,26 @@ def train(
 
     folder = out or _default_out(Path(source).stem if source else "model", raw, resolved.digest())
     trained = train_model(resolved, folder, device=device, devices=devices)
-    _show(trained, resolved)
+    following = _following(trained.folder, resolved)
+    emit(lambda: training_values(trained, following))
+    _show(trained, following)
+
+
+def training_values(trained: Trained, following: str) -> dict[str, Any]:
+    """What came out of a training as plain values, its scores named as in report.json."""
+    return {
+        "folder": str(trained.folder),
+        "architecture": trained.architecture,
+        "classes": list(trained.classes),
+        "epochs": len(trained.history),
+        "best_epoch": trained.best_epoch,
+        "already_finished": trained.already_finished,
+        "scores": {role: asdict(scores) for role, scores in trained.metrics.items()},
+        "copies": [asdict(copies) for copies in trained.copies],
+        "history": trained.history,
+        "card": str(trained.folder / "card.md"),
+        "next": following,
+    }
 
 
 def lay_over_recipe(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,7 +274,19 @@ def _default_out(name: str, raw: dict[str, Any], digest: str) -> Path:
     return Path("models") / f"{name}-{hashlib.sha256(both.encode()).hexdigest()[:8]}"
 
 
-def _show(trained: Trained, recipe: Recipe) -> None:
+def _following(folder: Path, recipe: Recipe) -> str:
+    """The command that audits the trained folder."""
+    here = shlex.quote(folder.as_posix())
+    if not (folder / "plan.toml").exists():
+        return f"robust audit --folder {here} --data IMAGES"
+    kept = recipe.data is not None and recipe.data.path.startswith("phantom:")
+    images = "" if kept else " --data IMAGES"
+    if recipe.data is not None and recipe.data.where:
+        images += " --where FILTER"
+    return f"robust audit {here}{images}"
+
+
+def _show(trained: Trained, following: str) -> None:
     from robust.records import left_out_text
 
     console = make_console()
@@ -274,14 +307,6 @@ def _show(trained: Trained, recipe: Recipe) -> None:
         text += " Test was used once."
     console.print(text)
     console.print(f"Model card: {trained.folder / 'card.md'}", soft_wrap=True)
-    here = shlex.quote(trained.folder.as_posix())
-    kept = recipe.data is not None and recipe.data.path.startswith("phantom:")
-    images = "" if kept else " --data IMAGES"
-    if recipe.data is not None and recipe.data.where:
-        images += " --where FILTER"
-    following = f"robust audit {here}{images}"
-    if not (trained.folder / "plan.toml").exists():
-        following = f"robust audit --folder {here} --data IMAGES"
     console.print(f"Next: {following}", soft_wrap=True)
 
 

@@ -25,7 +25,7 @@ from robust.plan.spec import DetectorSpec, ModelSpec
 from robust.plan.table import PlanTable
 from robust.units import at_eps
 
-FORMAT, VERSION = "robust detector", 3
+FORMAT, VERSION = "robust detector", 4
 """Format and its version: folders of another version are refused."""
 RECORD, TENSORS = GUARD_RECORD, "detector.safetensors"
 _LEARNED, _HEAD = "learned/", "head/"
@@ -165,8 +165,10 @@ class Record(PlanTable):
     size: tuple[Side, Side] | None
     """(h, w) to which `[data]` resized images when they were read."""
     grey: bool
-    depth: int | None = None
+    depth: int | None
     """Bits of the values in image files, as `[data]` says them."""
+    window: int | None
+    """Which window of DICOM files `[data]` shows, counted from 1; None: each file's first."""
     classifier: ClassifierFingerprint
     robust_version: str
     """The version that fitted the detector."""

@@ -220,6 +220,7 @@ def _record(
         size=cases.size,
         grey=cases.grey,
         depth=cases.depth,
+        window=None if plan.data is None else plan.data.window,
         classifier=_fingerprint(inputs, ready, learned.image_shape),
         robust_version=importlib.metadata.version("robust-audit"),
     )

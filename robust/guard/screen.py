@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from robust.cases.case import Cases, Entry
-from robust.cases.images import read_image
-from robust.cases.index.unlabelled import images_below, tell_left_out
+from robust.cases.index.unlabelled import open_unlabelled, shown_as
 from robust.cases.walk import is_folder
 from robust.engine.inputs import tell_notes
 from robust.errors import InputError
@@ -29,7 +26,9 @@ class ScreenedImage:
     """One row of the CSV file."""
 
     id: str
-    """The path as the user gave it."""
+    """The path as the user or the table gave it; of a frame of several with `#1` behind it."""
+    group: str
+    """The patient as a pseudonym of this call, where a file or a table names one, else the id."""
     prediction: str
     score: float
     flagged: bool
@@ -48,30 +47,22 @@ def screen_files(
 ) -> tuple[list[ScreenedImage], list[str], Record]:
     """Rows in the order of the images, the reasons why files were skipped, and the record.
 
-    A folder stands for all images below it; files in other formats are counted in a warning. The
-    classifier is loaded as it was for the fit, unless `plan` or `weights` says where it is now;
-    `weights` is also the folder of a trained classifier, or the file of weights in it. Code that
-    the detector's folder names (a factory, a program, a detector that is no part of robust) runs
-    with `allow_code` alone: the folder may have come from elsewhere. Raises InputError.
+    The images are those of `open_unlabelled`, read and shown as those of the fit. The classifier is
+    loaded as it was for the fit, unless `plan` or `weights` says where it is now; `weights` is also
+    the folder of a trained classifier, or the file of weights in it. Code that the detector's
+    folder names (a factory, a program, a detector that is no part of robust) runs with `allow_code`
+    alone: the folder may have come from elsewhere. Raises InputError.
     """
     if isinstance(detector, GuardArtifact):
         artifact = detector
     else:
         artifact = GuardArtifact.load(detector, allow_code=allow_code)
-    left_out: Counter[str] = Counter()
-    files = [file for path in paths for file in images_below(path, left_out)]
-    tell_left_out(left_out)
-    classifier = open_classifier(artifact.record, plan, weights, allow_code=allow_code)
+    record = artifact.record
+    images = open_unlabelled(paths)
+    classifier = open_classifier(record, plan, weights, allow_code=allow_code)
     guard = Guard(classifier, artifact, device)
-    # As cases, so that they are read in the same way as those of the fit.
-    cases = Cases(
-        source="files",
-        classes=guard.classes,
-        entries=tuple(Entry(str(file), 0, str(file), {}, file) for file in files),
-        read=read_image,
-        size=artifact.record.size,
-        grey=artifact.record.grey,
-        depth=artifact.record.depth,
+    cases = shown_as(
+        images, size=record.size, grey=record.grey, depth=record.depth, window=record.window
     )
     lines: list[ScreenedImage] = []
     skipped: list[str] = []
@@ -89,10 +80,11 @@ def screen_files(
         seen = guard([case.image for case in good])
         for i, case in enumerate(good):
             name = guard.classes[int(seen.prediction[i])]
-            lines.append(ScreenedImage(case.id, name, float(seen.score[i]), bool(seen.flagged[i])))
+            score, flagged = float(seen.score[i]), bool(seen.flagged[i])
+            lines.append(ScreenedImage(case.id, case.group, name, score, flagged))
     if not lines:
         raise InputError("none of the images could be read")
-    return lines, skipped, artifact.record
+    return lines, skipped, record
 
 
 def open_classifier(

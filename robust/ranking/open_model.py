@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 from robust.cases.case import Cases
+from robust.cases.index.unlabelled import shown_as
 from robust.engine.inputs import open_model, require_one_threshold, set_threshold, tell_notes
 from robust.errors import InputError
 from robust.models import Classifier
@@ -25,19 +25,14 @@ class OpenedModel:
     classes: tuple[str, ...]
     """Empty where nothing names them."""
     data: DataSpec | None
-    """The plan's `[data]`, whose size, grey and depth count."""
+    """The plan's `[data]`, whose size, grey, depth and window count."""
 
     def as_read(self, cases: Cases) -> Cases:
         """Cases that are read as the plan reads its own."""
-        if self.data is None:
+        data = self.data
+        if data is None:
             return cases
-        size = self.data.size
-        return dataclasses.replace(
-            cases,
-            size=(size, size) if isinstance(size, int) else size,
-            grey=self.data.grey,
-            depth=self.data.depth,
-        )
+        return shown_as(cases, size=data.size, grey=data.grey, depth=data.depth, window=data.window)
 
 
 def open_ranked_model(

@@ -176,10 +176,11 @@ class Report:
     def to_pandas(self) -> Any:
         """Every estimate, those of curves aside, as a row of a pandas DataFrame.
 
-        Columns: `part` (`results`, `certificates`, `corruptions`, `scenarios`, `storage`,
-        `deployed version`, `detectors`, `null controls`, `adaptive attacks`), `subject`,
-        `attack`, `norm`, `eps`, `kind`, `fitted_on`, `subgroup`, `of`, `measure`, `value`, `low`,
-        `high`, `cases`, `groups`. `robust.report.long_form` says what each holds.
+        Columns: `section` (`clean`, `worst case`, `attacks`, `detectors`, `scenarios`,
+        `certificates`, `corruptions`, `storage`, `deployed version`), `subject`, `attack`, `norm`,
+        `eps`, `kind`, `fitted_on`, `subgroup`, `of`, `measure`, `value`, `low`, `high`, `cases`,
+        `groups`, `controls`, `doubt`. `MeasuredUnder` in `robust.report.numbers` says what those of
+        the condition hold.
         """
         return _view("frame")(self)
 

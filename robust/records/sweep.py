@@ -102,6 +102,11 @@ class SweepReport:
         named = {number.member for number in self.numbers}
         return tuple(member for member in self.members if member.name in named)
 
+    @property
+    def is_comparison(self) -> bool:
+        """Whether its models were trained and audited elsewhere: runs that were compared."""
+        return not any(member.run or member.training for member in self.members)
+
     def to_json(self) -> str:
         """The sweep as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False)

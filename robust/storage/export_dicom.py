@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("dicom", "dicom_prediction", "dicom_success", "dicom_linf", "dicom_levels")
 """Columns added to `attacks.csv`: file name, prediction of the file, whether it reaches the goal,
-L-inf distance, and the largest change of a stored value in grey levels. Empty for a case that did
+L-inf distance, and the largest change of a stored value in grey levels. None for a case that did
 not come from DICOM."""
 
 
@@ -74,7 +74,7 @@ class DicomFolder:
         """Write the images `(n, c, h, w)` of a batch; for each case the values of `COLUMNS`."""
         self.eps = format_threat(cell.threat.norm, cell.eps)
         files = self._write_files(session.provenance, cell, batch, x_adv)
-        rows: list[list[Any]] = [[""] * len(COLUMNS) for _ in batch.cases]
+        rows: list[list[Any]] = [[None] * len(COLUMNS) for _ in batch.cases]
         if not files:
             return rows
         places = list(files)
@@ -87,7 +87,7 @@ class DicomFolder:
         self.fooled += int(reached.sum())
         for k, (i, one) in enumerate(files.items()):
             linf = float((stored[k].double() - batch.cases[i].image.double()).abs().max())
-            rows[i] = [one.path.name, said[k], int(reached[k]), f"{linf:.9g}", one.levels]
+            rows[i] = [one.path.name, said[k], bool(reached[k]), linf, one.levels]
         return rows
 
     def _write_files(
@@ -143,6 +143,20 @@ class DicomFolder:
         if self.not_dicom:
             lines.append(f"{self.not_dicom} images did not come from DICOM and are PNG alone")
         return lines
+
+    def values(self) -> dict[str, Any]:
+        """The same as plain values, for another program."""
+        return {
+            "folder": str(self.folder),
+            "written": self.written,
+            "fooled": self.fooled,
+            "not_dicom": self.not_dicom,
+            "recoloured": self.recoloured,
+            "grey_levels": [
+                {"eps": eps, "levels": levels} for eps, levels in sorted(self.grey_levels)
+            ],
+            "max_level_change": self.max_level_change,
+        }
 
     def _patient(self, group: str, may_be_name: bool) -> str:
         """The group, which is a pseudonym; a hash of it where groups may be names."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from robust.engine.run_store import Outcome
 from robust.engine.runner import DEFAULT_OPTIONS, RunOptions
 from robust.engine.session import RunInputs, Session, start_session
 from robust.errors import InputError
+from robust.metrics.by_group import ByGroup
 from robust.models import full_precision
 from robust.models.gradients.backward import backward_errors
 from robust.plan.paths import require_new
 from robust.plan.spec import Plan
 from robust.printable import as_cell
+from robust.records import Estimate
 from robust.storage.export_dicom import COLUMNS as DICOM_COLUMNS
 from robust.storage.export_dicom import DicomFolder
 from robust.storage.new_files import NewFiles
@@ -40,30 +42,52 @@ class Columns(NamedTuple):
 
     case: str
     group: str
-    label: str
-    """Empty where the case has a mask."""
+    label: str | None
+    """None where the case has a mask."""
     file: str
     bits: int
     prediction: str
     """Prediction of the image as the attack left it, as are `success`, `linf` and `l2`: the class,
     or the Dice of the case."""
-    success: int
-    linf: str
-    l2: str
+    success: bool
+    linf: float
+    l2: float
     stored_prediction: str
     """Prediction of the image as the file holds it, as are the other `stored_` columns."""
-    stored_success: int
-    stored_linf: str
-    stored_l2: str
+    stored_success: bool
+    stored_linf: float
+    stored_l2: float
     failure: str
+    """Why the attack has no result; empty where it has one."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """Number of images written, and of files that reach the goal."""
+    """What was written."""
 
-    images: int
-    fooled: int
+    attack: str
+    """Label of the attack."""
+    norm: str
+    eps: float | None
+    """None where the attack searches the nearest adversarial image."""
+    cases: tuple[Mapping[str, Any], ...]
+    """The lines of attacks.csv, by column: `Columns`, and where DICOM files were written theirs."""
+
+    @property
+    def images(self) -> int:
+        """Number of PNG files."""
+        return len(self.cases)
+
+    @property
+    def fooled(self) -> int:
+        """Number of PNG files that reach the goal."""
+        return sum(case["stored_success"] for case in self.cases)
+
+    @property
+    def success(self) -> Estimate | None:
+        """The share of PNG files that reach the goal, by group; None where there is no file."""
+        by_group = ByGroup([case["group"] for case in self.cases])
+        return by_group.rate([case["stored_success"] for case in self.cases])
 
 
 def export_images(
@@ -110,10 +134,11 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
     """Attack chunk by chunk, write each image, and each line of the table."""
     (cell,) = session.cells
     runner, task, seed = session.runner, session.task, session.provenance.plan.audit.seed
-    images = fooled = 0
+    columns = [*Columns._fields, *(DICOM_COLUMNS if dicom else ())]
+    written: list[Mapping[str, Any]] = []
     with png.files.new(TABLE).open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow([*Columns._fields, *(DICOM_COLUMNS if dicom else ())])
+        table.writerow(columns)
         for number, rows in enumerate(runner.chunks):
             label = at_eps(cell.label, cell.threat.norm, cell.eps)
             session.progress(number, len(runner.chunks), label)
@@ -132,14 +157,10 @@ def _write(png: _PngFolder, session: Session, dicom: DicomFolder | None) -> Expo
                 again = task.said(task.keep(logits, batch.cases))
                 lines = png.write(batch, stored, outcomes, list(zip(said, again)), reached)
                 more = dicom.write(session, cell, batch, x_adv) if dicom else [[]] * len(lines)
-                whole = ([*line, *beside] for line, beside in zip(lines, more, strict=True))
-                table.writerows(
-                    [as_cell(value) if isinstance(value, str) else value for value in line]
-                    for line in whole
-                )
-                images += len(lines)
-                fooled += int(reached.sum())
-    return Exported(images, fooled)
+                whole = [[*line, *beside] for line, beside in zip(lines, more, strict=True)]
+                table.writerows(map(as_cell, line) for line in whole)
+                written += [dict(zip(columns, line, strict=True)) for line in whole]
+    return Exported(cell.label, cell.threat.norm, cell.eps, tuple(written))
 
 
 @dataclass(frozen=True)
@@ -177,17 +198,17 @@ class _PngFolder:
             line = Columns(
                 case=case.id,
                 group=case.group,
-                label=self.classes[case.label] if case.mask is None else "",
+                label=self.classes[case.label] if case.mask is None else None,
                 file=name,
                 bits=depth.bits,
                 prediction=said[i][0],
-                success=int(outcome.success),
-                linf=f"{outcome.linf:.9g}",
-                l2=f"{outcome.l2:.9g}",
+                success=bool(outcome.success),
+                linf=float(outcome.linf),
+                l2=float(outcome.l2),
                 stored_prediction=said[i][1],
-                stored_success=int(reached[i]),
-                stored_linf=f"{float(moved.abs().max()):.9g}",
-                stored_l2=f"{float(moved.double().flatten().norm()):.9g}",
+                stored_success=bool(reached[i]),
+                stored_linf=float(moved.abs().max()),
+                stored_l2=float(moved.double().flatten().norm()),
                 failure=outcome.failure or "",
             )
             lines.append(line)

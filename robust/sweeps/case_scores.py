@@ -15,7 +15,7 @@ from robust.metrics.scores import Condition
 from robust.records import Report
 from robust.report.comparison.judges import ClassJudge, Judge, OutlineJudge
 from robust.report.comparison.outcomes import Outcomes, read_table, readable, select_cases
-from robust.report.text.format import plain
+from robust.report.text.format import condition
 from robust.sweeps.collect import (
     CLEAN_ACCURACY,
     DICE,
@@ -24,7 +24,6 @@ from robust.sweeps.collect import (
     SPECIFICITY,
     UNDER_ATTACK,
 )
-from robust.units import eps_text, norm_text
 
 Key = tuple[str, str]
 """Measure and condition."""
@@ -71,8 +70,7 @@ def case_scores(run: Path, report: Report) -> CaseScores:
     attacks: dict[str, str] = {}
     _add(values, "clean", outcomes.clean, judge, _CLEAN_NAMES)
     for row in (*report.worst_cases, *report.rows):
-        size = f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
-        where = f"{plain(row.attack)}, {size}"
+        where = condition(row)
         if row in report.worst_cases:
             found = outcomes.worst(row.norm, row.eps, outcomes.cells, judge)
             own = sorted({cell[0] for cell in outcomes.cells if cell[1] == row.norm})

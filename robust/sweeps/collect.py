@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from robust.errors import InputError
 from robust.files import read_json_table
 from robust.models.model_json import MODEL
-from robust.records import (
-    AttackResult,
-    Detection,
-    DetectorScore,
-    Estimate,
-    NullControl,
-    Report,
-)
+from robust.records import Report
 from robust.records.sweep import SweepAxis, SweepMember, SweepNumber, SweepReport
 from robust.report import read_report
 from robust.report.comparison.compare import not_finished
-from robust.report.text.format import condition, plain
+from robust.report.numbers import ReportedNumber, reported_numbers
+from robust.report.text.format import plain
 from robust.sweeps.grid import text_of_value
 from robust.units import eps_text, norm_text
 
@@ -40,76 +35,66 @@ MACHINE = "machine"
 """The axis of members that were audited on different processors."""
 
 
+_NAMES = {
+    "accuracy": CLEAN_ACCURACY,
+    "sensitivity": SENSITIVITY,
+    "specificity": SPECIFICITY,
+    "auc": AUC,
+    "dice": DICE,
+    "robust_accuracy": ROBUST_ACCURACY,
+    "accuracy_under_attack": UNDER_ATTACK,
+    "attacker_auc": ATTACKER_AUC,
+    "dice_under_attack": DICE,
+    "detector_paired_auc": DETECTOR_AUC,
+    "null_control_auc": f"{DETECTOR_AUC}, null control",
+    "adaptive_paired_auc": f"{DETECTOR_AUC}, adaptive attack",
+    "certified_accuracy": "certified accuracy",
+    "mean_corrupted_error": CORRUPTED_ERROR,
+}
+"""By measure of a report the name in a sweep, in the order that those of a condition have there."""
+_RANKS = {measure: rank for rank, measure in enumerate(_NAMES)}
+
+
 def sweep_numbers(member: str, report: Report) -> tuple[SweepNumber, ...]:
-    """Every number of a report that a sweep compares."""
-    found = [
-        *_clean(report.clean),
-        *(one for row in (*report.worst_cases, *report.rows) for one in _attacked(row)),
-        *(() if report.detection is None else _detected(report.detection)),
-        *_beyond(report),
+    """Every number of a report that a sweep compares; of several structures each clean Dice."""
+    outlines = report.clean.scores.outlines
+    structures = {name: f"{DICE} of {plain(name)}" for name in outlines if len(outlines) > 1}
+    chosen = [
+        one
+        for one in reported_numbers(report)
+        if one.measure in _NAMES
+        and not one.under.subgroup
+        and (not one.under.of or (one.measure == "dice" and one.under.of in structures))
     ]
-    return tuple(SweepNumber(member, m, c, e) for m, c, e in found if e is not None)
+    return tuple(
+        SweepNumber(
+            member,
+            structures.get(one.under.of, _NAMES[one.measure]),
+            _condition(one),
+            one.estimate,
+        )
+        for _, own in itertools.groupby(chosen, key=lambda one: one.condition)
+        for one in sorted(own, key=lambda one: _RANKS[one.measure])
+    )
 
 
-_Found = Iterator[tuple[str, str, Estimate | None]]
+def _condition(one: ReportedNumber) -> str:
+    """The words of sweeps, which stay those of each sweep.json that was written before.
 
-
-def _clean(row: AttackResult) -> _Found:
-    scores = row.scores
-    yield CLEAN_ACCURACY, "clean", scores.accuracy
-    yield SENSITIVITY, "clean", scores.sensitivity
-    yield SPECIFICITY, "clean", scores.specificity
-    yield AUC, "clean", scores.auc
-    yield DICE, "clean", scores.dice
-    for name, one in scores.outlines.items():
-        if len(scores.outlines) > 1:
-            yield f"{DICE} of {plain(name)}", "clean", one.dice
-
-
-def _attacked(row: AttackResult) -> _Found:
-    where, scores = condition(row), row.scores
-    yield ROBUST_ACCURACY, where, scores.robust_accuracy
-    yield UNDER_ATTACK, where, scores.accuracy
-    yield ATTACKER_AUC, where, scores.attacker_auc
-    yield DICE, where, scores.dice
-
-
-def _detected(found: Detection) -> _Found:
-    for score in found.detector_scores:
-        images = found.image_sets[score.image_set]
-        if images.kind == "attack":
-            size = f"{norm_text(images.norm)} {eps_text(images.eps, images.norm)}"
-            where = f"{_fitted(found, score)}, {plain(images.name)}, {size}"
-            yield DETECTOR_AUC, where, score.paired_auc
-    for control in found.null_controls:
-        yield f"{DETECTOR_AUC}, null control", _fitted(found, control), control.auc
-    for adaptive in found.adaptive:
-        name = plain(adaptive.detector)
-        yield f"{DETECTOR_AUC}, adaptive attack", name, adaptive.paired_auc
-
-
-def _fitted(found: Detection, one: DetectorScore | NullControl) -> str:
-    """A detector by its name, and by what it is fitted on.
-
-    Always, as the key attack of a report follows from its results: two members may have two.
+    A detector always bears what it is fitted on, as the key attack of a report follows from its
+    results: two members may have two.
     """
-    name = plain(one.detector)
-    if one.fitted_on is None:
-        return name
-    images = found.image_sets[one.fitted_on]
-    size = eps_text(images.eps, images.norm)
-    return f"{name} fitted on {plain(images.name)} {size}"
-
-
-def _beyond(report: Report) -> _Found:
-    for proof in report.certificates:
-        for point in proof.points:
-            size = f"{norm_text(proof.norm)} {eps_text(point.eps, proof.norm)}"
-            yield "certified accuracy", f"{plain(proof.certificate)}, {size}", point.certified
-    if report.corruptions is not None:
-        yield CORRUPTED_ERROR, "all corruptions", report.corruptions.mean
-        for kind in report.corruptions.kinds:
-            yield CORRUPTED_ERROR, plain(kind.kind), kind.error
+    under, subject = one.under, plain(one.under.subject)
+    size = f"{norm_text(under.norm)} {eps_text(under.eps, under.norm)}" if under.norm else ""
+    if one.section == "certificates":
+        return f"{subject}, {size}"
+    if one.section == "corruptions":
+        return subject or "all corruptions"
+    if one.section != "detectors":
+        return one.condition
+    if (fitted := under.fitted_set) is not None:
+        subject += f" fitted on {plain(fitted.name)} {eps_text(fitted.eps, fitted.norm)}"
+    return f"{subject}, {plain(under.attack)}, {size}" if size else subject
 
 
 def train_images(folder: Path) -> int | None:

@@ -23,6 +23,7 @@ from robust.progress import Announce, Progress, no_announcement, no_progress
 from robust.records import Report
 from robust.records.sweep import SWEEP, SweepAxis, SweepMember, SweepNumber, SweepReport
 from robust.report import read_report
+from robust.report.sweeps import SWEEP_FILES
 from robust.sweeps.analyse import Analysis, analyse
 from robust.sweeps.collect import read_runs, sweep_numbers, train_images, with_machines
 from robust.sweeps.grid import MODELS, RUNS, Member, choose_members, levels_of, members_of
@@ -32,9 +33,8 @@ from robust.training.train import train_model
 LOCKS, KNOWN = "locks", "members.json"
 """Folder of a sweep with a lock for each piece of work, and the file that knows each audit's folder
 by its plan and training."""
-OURS = {SWEEP, KNOWN, LOCKS, MODELS, RUNS, JOBS}
-"""What a folder of a sweep holds, beside its tables and pages."""
-WRITTEN = ("sweep.csv", "sweep.parquet", "sweep.html", "sweep.md")
+OURS = {SWEEP, *SWEEP_FILES, KNOWN, LOCKS, MODELS, RUNS, JOBS}
+"""What a folder of a sweep holds."""
 PAUSE = 2.0
 """Seconds until members that other processes are at are looked at again."""
 NOT_YET = "not finished yet"
@@ -104,7 +104,7 @@ def claim_folder(out: Path, members: Sequence[Member]) -> None:
     """Make the folder of the sweep; InputError where it holds another one, or other files."""
     require_writable(out)
     present = {one.name for one in out.iterdir()} if path_exists(out) else set()
-    foreign = sorted(n for n in present - OURS - {*WRITTEN} if not n.startswith("."))
+    foreign = sorted(n for n in present - OURS if not n.startswith("."))
     if foreign:
         raise InputError(
             f"{out} holds other files ({foreign[0]}); name a new or empty folder for the sweep"

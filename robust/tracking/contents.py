@@ -11,7 +11,7 @@ from typing import Any
 
 from robust.records import Report
 from robust.report.formats.exchange.describe import content_digest, data_text, model_name
-from robust.report.formats.exchange.numbers import reported_numbers
+from robust.report.numbers import reported_numbers
 from robust.report.text.format import condition, flat, plain
 from robust.report.text.headline import headline
 

@@ -44,6 +44,7 @@ class Trained:
     """The result of a training."""
 
     folder: Path
+    architecture: str
     metrics: Mapping[str, Scores]
     """Scores on `val` and, where there is one, `test`, with 95 % intervals by group."""
     classes: tuple[str, ...]
@@ -112,7 +113,10 @@ def train_model(
     )
     save_trained(folder, model_file, trained, finished)
     scores = {role: split_scores.scores for role, split_scores in measured.items()}
-    return Trained(folder, scores, names, fitted.best_epoch, fitted.history, splits.copies)
+    return Trained(
+        *(folder, recipe.network.architecture, scores, names),
+        *(fitted.best_epoch, fitted.history, splits.copies),
+    )
 
 
 def _separated(splits: Splits, progress: bool) -> Splits:
@@ -136,6 +140,7 @@ def _finished(folder: Path, recipe: Recipe, splits: Splits) -> Trained:
         load_trained(folder)
     return Trained(
         folder,
+        recipe.network.architecture,
         stored.scores,
         splits.train.classes,
         stored.best_epoch,

@@ -132,8 +132,7 @@ READ_AS_ANOTHER = '''
 import json, os, sys
 from pathlib import Path
 from robust.cases import open_cases
-from collections import Counter
-from robust.cases.index.unlabelled import images_below
+from robust.cases.index.unlabelled import open_unlabelled
 from robust.errors import InputError
 
 def said(work):
@@ -152,7 +151,7 @@ everything = {
     "root": lambda: open_cases("root", group="none"),
     "uid": lambda: open_cases("uid"),
     "split": lambda: open_cases("split", group="none"),
-    "screen": lambda: list(images_below(Path("folders"), Counter())),
+    "screen": lambda: open_unlabelled(["folders"]),
 }
 for work in everything.values():
     said(work)  # modules that are imported late

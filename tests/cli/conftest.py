@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
 import pytest
 
+from robust import progress
 from robust.cli import app as cli
 from tests.cli.commands import TOY, Answer, Robust
 
@@ -23,7 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def robust(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Robust:
-    """The command line in this process."""
+    """The command line in this process; no line of progress, however busy the machine is."""
+    monkeypatch.setattr(progress, "EVERY", math.inf)
 
     def call(*arguments: object) -> Answer:
         capfd.readouterr()

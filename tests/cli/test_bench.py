@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import statistics
 import sys
 
 import pytest
@@ -32,6 +34,39 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
         "bare passes",
     ):
         assert part in said
+
+
+def test_the_table_in_long_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--limit", "2", "--rounds", "2", "--steps", "2", "--size", "32", "--json")
+    attacks = ("--attack", "PGD", "--attack", "CarliniWagnerL2", "--eps", "2/255")
+    assert not call(monkeypatch, "--architecture", "resnet18", *words, *attacks)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["images"], found["shape"], found["device"]) == (2, [3, 32, 32], "cpu")
+    assert [(one["attack"], one["norm"], one["eps"]) for one in found["attacks"]] == [
+        ("PGD", "Linf", 2 / 255),
+        ("CarliniWagnerL2", "L2", None),
+    ]
+    for attack, strength in (("PGD", "robust_accuracy"), ("CarliniWagnerL2", "median_l2")):
+        rows = [row for row in found["rows"] if row["attack"] == attack]
+        ours = [row for row in rows if row["library"] == "robust"]
+        seconds = [row["value"] for row in ours if row["measure"] == "seconds"]
+        assert [row["round"] for row in ours if row["measure"] == "seconds"] == [1, 2]
+        values = {row["measure"]: row["value"] for row in ours if row["round"] is None}
+        assert values.keys() >= {"time / robust", "time / floor", "peak MiB"}
+        assert values["time / robust"] == 1
+        floor = [
+            row["value"]
+            for row in rows
+            if row["library"] == "bare passes, as quick" and row["measure"] == "seconds"
+        ]
+        ratio = statistics.median(seconds) / statistics.median(floor)
+        assert values["time / floor"] == pytest.approx(ratio)
+        assert strength in {row["measure"] for row in rows}
+        assert "foolbox" in {row["library"] for row in rows}
+        for row in rows:
+            assert bool(row["failed"]) == (row["value"] is None)
 
 
 def test_what_it_will_take_is_said_before_it_begins(

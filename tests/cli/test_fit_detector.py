@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +27,21 @@ def test_nothing_of_a_patient_is_stored(robust: Robust) -> None:
     assert answer.code == 0, answer.err
     assert len(contents(Path("guard"))) == 2
     assert not [name for name, content in contents(Path("guard")).items() if b"Doe" in content]
+
+
+def test_the_record_as_json(robust: Robust) -> None:
+    write_plan(data={"path": "phantom:chest_xray", "count": COUNT, "pixels": 28})
+    fit = ("fit-detector", "plan.toml", "--detector", "MaxSoftmax", "--false-alarms", "20%")
+    answer = robust(*fit, "--attack", "FGSM", "--eps", "8/255", "--out", "guard", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    assert (found["folder"], found["record"]) == ("guard", "guard/detector.json")
+    stored = json.loads(Path("guard/detector.json").read_text(encoding="utf-8"))
+    assert found["detector"] == {name: stored[name] for name in found["detector"]}
+    alarms = found["detector"]["false_alarms"]
+    assert alarms["requested"] == 0.2 and 0 <= alarms["low"] < alarms["high"]
+    assert found["detector"]["training_attack"]["attack"] == "FGSM"
+    assert "classifier" not in found["detector"]  # its probe may have a million numbers
 
 
 def test_a_patient_on_both_sides_and_a_copy(robust: Robust) -> None:

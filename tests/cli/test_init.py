@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -57,6 +58,41 @@ def test_it_asks_at_a_terminal_alone(robust: Robust, monkeypatch: pytest.MonkeyP
     assert made.code == 0, made.err + made.out
     assert "Give one of the list" in made.out
     assert load_plan("plan.toml").data.findings == ("virus",)  # type: ignore[union-attr]
+
+
+def test_the_draft_as_json(robust: Robust, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_folders("normal", "opacity")
+    made = robust("init", "images", "--model", "toy_factory:build", "--json")
+    assert made.code == 0, made.err
+    found = json.loads(made.out)
+    assert (found["plan"], found["audit"]) == ("plan.toml", "robust audit plan.toml")
+    assert found["cases"] == 8 and found["images"]["sizes"] == [[32, 32]] * 8
+    assert found["classes"] == ["normal", "opacity"] and found["model"]["outputs"] == 2
+    guesses = {one["field"]: one["value"] for one in found["guesses"]}
+    assert guesses["data.findings"] == ["opacity"] and all(one["why"] for one in found["guesses"])
+    assert found["cost"]["cases"] == 8 and found["cost"]["seconds"] > 0
+    assert found["questions"] == [] and found["problem"] == "" and found["recipe"] is None
+
+    broken = robust("init", "images", "--model", "toy_factory:nan", "--replace", "--json")
+    assert broken.code == 1 and "NaN" in json.loads(broken.out)["problem"]
+    # Nobody is asked, also not at a terminal: the questions are the answer.
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda self: True, raising=False)
+    asked = robust("init", "images", "--replace", "--json")
+    assert asked.code == 1 and json.loads(asked.out)["cost"] is None
+    assert [one["field"] for one in json.loads(asked.out)["questions"]] == ["model.folder"]
+
+
+def test_the_draft_of_a_training_as_json(robust: Robust) -> None:
+    for split in ("train", "val", "test"):
+        for n in range(4):
+            sets.write(Path("images") / split / ("normal", "opacity")[n % 2] / f"{n}.png", n)
+    drafted = robust("init", "images", "--group", "none", "--train", "--json")
+    assert drafted.code == 0, drafted.err
+    found = json.loads(drafted.out)
+    assert (found["plan"], found["recipe"]) == ("plan.toml", "recipe.toml")
+    assert found["train"] == "robust train recipe.toml --out models/plan"
+    assert found["model"] is None and found["cost"] is None and found["cases"] == 4
 
 
 def test_options_are_no_guesses(robust: Robust) -> None:

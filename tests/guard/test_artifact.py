@@ -69,8 +69,8 @@ SPOILT: list[tuple[str, Callable[[Path], object], str]] = [
     ("threshold", _rewrite(threshold=99.0), "detector.json was changed after it was stored"),
     (
         "newer",
-        _rewrite(version=4),
-        r"a newer version of robust \(its format is 4, this one reads 3\)",
+        _rewrite(version=5),
+        r"a newer version of robust \(its format is 5, this one reads 4\)",
     ),
     (
         "older",

@@ -215,6 +215,15 @@ def test_a_detector_and_what_it_screens(world: World) -> None:
     # The guard is asked for the classifier that it belongs to, and so names its file.
     nothing([one for one in world.found(guard) if "weights" not in one])
     names_files_alone(world, seen)
+    scans, seen = world.mark("dicoms"), f"{world.out('seen_scans')}.csv"
+    world.run("screen", guard, scans, "--out", seen, "--allow-code")
+    text = (world.folder / seen).read_text(encoding="utf-8")
+    files = [path.relative_to(world.folder) for path in (world.folder / scans).rglob("*.dcm")]
+    assert files
+    for name in map(str, files):
+        assert name in text
+        text = text.replace(name, "")
+    nothing(list(world.dictionary.search(text.encode())))
 
 
 def names_files_alone(world: World, table: str) -> None:

@@ -26,19 +26,25 @@ def test_every_score_of_every_condition_is_a_row_with_its_interval() -> None:
     made = robust.load_report(PNEUMONIA)
     table = made.to_pandas()
     assert tuple(table.columns) == LONG_COLUMNS
-    whole = table[(table["part"] == "results") & (table["subgroup"] == "")]
+    sections = ("clean", "worst case", "attacks")
+    whole = table[table["section"].isin(sections) & (table["subgroup"] == "")]
     for row in (made.clean, *made.rows, *made.worst_cases):
         missing = row.eps is None
         own = whole[(whole["attack"] == row.attack) & (whole["norm"] == row.norm)]
         own = own[own["eps"].isna() if missing else own["eps"] == row.eps]
-        (accuracy,) = own[own["measure"] == "accuracy"].to_dict("records")
+        after = "" if row.kind == "clean" else "_under_attack"
+        (accuracy,) = own[own["measure"] == f"accuracy{after}"].to_dict("records")
         assert row.scores.accuracy is not None
         assert accuracy["value"] == row.scores.accuracy.value and accuracy["kind"] == row.kind
         assert accuracy["low"] == row.scores.accuracy.low
         assert accuracy["groups"] == row.scores.accuracy.groups
-        recall = own[own["measure"] == "recall"].set_index("of")["value"].to_dict()
+        recall = own[own["measure"] == f"recall{after}"].set_index("of")["value"].to_dict()
         assert recall == {name: one.value for name, one in row.scores.recall.items() if one}
-    storage = table[table["part"] == "storage"]
+        if row.attack == "worst case" and row.scores.robust_accuracy is not None:
+            (robust_accuracy,) = own[own["measure"] == "robust_accuracy"].to_dict("records")
+            (noise,) = (n for n in made.rows if n.baseline and n.eps == row.eps)
+            assert f": {noise.robust_accuracy.value:.9g} [" in robust_accuracy["controls"]
+    storage = table[table["section"] == "storage"]
     assert len(storage) == sum(
         getattr(one, name) is not None
         for one in made.survival
@@ -50,17 +56,19 @@ def test_subgroups_detectors_certificates_and_corruptions_are_parts() -> None:
     made = report()
     table = made.to_pandas()
     sex = table[table["subgroup"] == "sex = f"]
-    assert set(sex["measure"]) == {"accuracy", "robust_accuracy", "recall"}
+    attacked = {"accuracy_under_attack", "robust_accuracy", "recall_under_attack"}
+    assert set(sex["measure"]) == {"accuracy", "recall", *attacked}
     assert len(sex) == 3 * len((made.clean, *made.rows, *made.worst_cases))
     nearest = table[table["attack"] == "CarliniWagnerL2"]
     assert all(math.isnan(eps) for eps in nearest["eps"])
     watched = report(detection=detected.many()).to_pandas()
-    scores = watched[(watched["part"] == "detectors") & (watched["measure"] == "paired_auc")]
+    scores = watched[watched["measure"].isin(("detector_paired_auc", "control_paired_auc"))]
     known = [s for s in detected.many().detector_scores if s.paired_auc is not None]
     assert len(scores) == len(known) and set(scores["subject"]) == {s.detector for s in known}
+    assert set(scores["kind"]) == {"attack", "noise", "change"}
     fitted = {one for one in scores["fitted_on"] if one}
     assert "PGD, L∞ 1/255" in fitted
-    controls = watched[watched["part"] == "null controls"]
+    controls = watched[watched["measure"] == "null_control_auc"]
     assert len(controls) == len(detected.many().null_controls)
 
 
@@ -114,6 +122,7 @@ def test_looking_at_a_report_loads_no_torch() -> None:
 
 def test_certificates_have_both_bounds() -> None:
     table = certified.certified_report().to_pandas()
-    own = table[table["part"] == "certificates"]
-    assert {"certified", "attacked", "clean"} <= set(own["measure"])
+    own = table[table["section"] == "certificates"]
+    bounds = {"certified_accuracy", "left_correct_by_attacks", "certified_function_accuracy"}
+    assert bounds <= set(own["measure"])
     assert set(own["kind"]) <= {"network", "smoothed"}

@@ -26,7 +26,7 @@ from robust.plan.load import load_plan, make_plan
 from robust.plan.public import public_plan
 from robust.plan.spec import TrackSpec
 from robust.records import Report
-from robust.report.formats.exchange.numbers import reported_numbers
+from robust.report.numbers import reported_numbers
 from robust.tracking import require_tracking, track_report
 from robust.tracking.contents import (
     MOST_NAME,

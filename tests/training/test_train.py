@@ -287,6 +287,18 @@ def test_the_command(
     assert found["data"]["splits"]["train"]["cases"] == 30
     assert set(found["metrics"]) == {"val"}
 
+    monkeypatch.setattr(sys, "argv", shlex.split(f"{command} --json"))
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = json.loads(capsys.readouterr().out)
+    assert (said["folder"], said["card"]) == ("model", "model/card.md")
+    assert (said["architecture"], said["epochs"], said["best_epoch"]) == ("timm:test_resnet", 1, 1)
+    assert said["already_finished"] and said["classes"] == found["classes"]
+    assert said["scores"]["val"] == found["metrics"]["val"]["scores"]
+    assert said["scores"]["val"]["accuracy"]["low"] < said["scores"]["val"]["accuracy"]["high"]
+    assert said["history"] == found["training"]["history"]
+    assert said["next"] == "robust audit --folder model --data IMAGES"
+
 
 def test_an_interrupt_says_how_to_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -11,20 +11,12 @@ from robust.cases.walk import walk_files
 
 
 def image_files(
-    root: Path, left_out: Counter[str], once: dict[str, Path] | None = None, *, dicom: bool = True
+    root: Path, left_out: Counter[str], once: dict[str, Path] | None = None
 ) -> Iterator[Path]:
-    """The image files below a folder, as `walk_files`; other files with images are counted.
-
-    `left_out` counts them by suffix. Without `dicom` such files count as left out, too.
-    """
+    """The image files below a folder, as `walk_files`; `left_out` counts others by suffix."""
     for path in walk_files(root, once):
-        if is_image(path):
+        if is_image(path) or is_dicom(path):
             yield path
-        elif is_dicom(path):
-            if dicom:
-                yield path
-            else:
-                left_out["DICOM"] += 1
         elif is_left_image(path):
             left_out[_suffix(path)] += 1
 
@@ -36,14 +28,9 @@ def unread_text(left_out: Mapping[str, int]) -> str:
     return f"{count} {'file' if count == 1 else 'files'} with images left out ({kinds})"
 
 
-def formats_read(dicom: bool = True) -> str:
-    """The names of the formats that are read, with or without DICOM."""
-    return READ if dicom else READ.replace(", GIF and DICOM", " and GIF")
-
-
-def unread_remedy(dicom: bool = True) -> str:
+def unread_remedy() -> str:
     """What to do about files that were left out."""
-    return f"{formats_read(dicom)} are read by their suffix: save or rename them, or remove them"
+    return f"{READ} are read by their suffix: save or rename them, or remove them"
 
 
 def _suffix(path: Path) -> str:

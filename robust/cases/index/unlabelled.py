@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ from robust.cases import open_cases
 from robust.cases.case import Cases, Entry, Pixels, StoredImage
 from robust.cases.cell_types import EMPTY_WORDS
 from robust.cases.entries import read_case
-from robust.cases.formats import is_dicom
-from robust.cases.index.files import formats_read, image_files, unread_remedy, unread_text
+from robust.cases.formats import READ, is_dicom
+from robust.cases.index.files import image_files, unread_remedy, unread_text
 from robust.cases.npz import load_array
 from robust.cases.phantoms.cases import PREFIX
 from robust.cases.tables.columns import Tables
@@ -71,7 +71,8 @@ def open_unlabelled(
     entries = [
         entry for source in sources for entry in _entries(str(source), options, left_out, salt)
     ]
-    tell_left_out(left_out, dicom=True)
+    if left_out:
+        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy())
     once = {entry.id: entry for entry in entries}
     if options.group_pattern is not None:
         once = {
@@ -81,24 +82,27 @@ def open_unlabelled(
     return Cases(source="files", classes=(), entries=tuple(once.values()), read=_read)
 
 
-def images_below(path: Path, left_out: Counter[str], *, dicom: bool = False) -> Iterator[Path]:
-    """A file itself, or all image files below a folder; `left_out` counts others by suffix."""
-    if is_folder(path):
-        found = list(image_files(path, left_out, dicom=dicom))
-        if not found:
-            left = f"; {unread_text(left_out)}" if left_out else ""
-            raise InputError(f"no images under {path}; looked for {formats_read(dicom)}{left}")
-        yield from found
-    elif is_there(path):
-        yield path
-    else:
-        raise InputError(f"no such image or folder: {path}")
+def shown_as(
+    cases: Cases,
+    *,
+    size: int | tuple[int, int] | None,
+    grey: bool,
+    depth: int | None,
+    window: int | None,
+) -> Cases:
+    """Unlabelled images shown as `[data]` of a plan says, where these are its fields."""
+    entries = cases.entries
+    if window is not None:
+        from robust.cases.dicom.frame import Frame
 
-
-def tell_left_out(left_out: Counter[str], *, dicom: bool = False) -> None:
-    """Warn of the files that `images_below` has counted."""
-    if left_out:
-        _log.warning("robust: %s; %s", unread_text(left_out), unread_remedy(dicom=dicom))
+        entries = tuple(
+            dataclasses.replace(entry, location=dataclasses.replace(entry.location, window=window))
+            if isinstance(entry.location, Frame)
+            else entry
+            for entry in entries
+        )
+    pair = (size, size) if isinstance(size, int) else size
+    return dataclasses.replace(cases, entries=entries, size=pair, grey=grey, depth=depth)
 
 
 def _entries(
@@ -113,9 +117,22 @@ def _entries(
         return _of_arrays(path, options)
     return [
         entry
-        for one in images_below(path, left_out, dicom=True)
+        for one in _images_below(path, left_out)
         for entry in _of_file(one, str(one), "", salt)
     ]
+
+
+def _images_below(path: Path, left_out: Counter[str]) -> list[Path]:
+    """A file itself, or all image files below a folder; `left_out` counts others by suffix."""
+    if not is_folder(path):
+        if is_there(path):
+            return [path]
+        raise InputError(f"no such image or folder: {path}")
+    found = list(image_files(path, left_out))
+    if not found:
+        left = f"; {unread_text(left_out)}" if left_out else ""
+        raise InputError(f"no images under {path}; looked for {READ}{left}")
+    return found
 
 
 def _of_file(path: Path | None, key: str, group: str, salt: bytes) -> list[Entry]:

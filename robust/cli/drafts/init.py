@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from robust.cli.drafts.questions import ask
 from robust.cli.output import FAILED, make_console, print_errors, write_text
 from robust.cli.plan_options.fields import CASE_OPTIONS, FieldOption, with_fields
 from robust.cli.plan_options.options import DATA, MODEL, OUTPUT, AllowCode, Device
+from robust.cli.process.manners import emit, manners
 from robust.errors import InputError
 from robust.files import path_exists
 from robust.plan.spec import Plan
@@ -123,7 +124,7 @@ def init(
         progress(0, 0, "looking at the files")
         drafted = _draft(request, out)
     console = make_console()
-    while drafted.draft.questions and sys.stdin.isatty() and sys.stdout.isatty():
+    while drafted.draft.questions and _somebody_answers():
         question = drafted.draft.questions[0]
         given = {**request.changes, question.place: ask(console, question)}
         request = replace(request, changes=given)
@@ -131,12 +132,63 @@ def init(
     write_text(out, drafted.draft.text())
     _show(console, drafted, out)
     code = _show_open(console, drafted, out)
+    found: DryRun | None = None
+    problem = drafted.problem
     if recipe is not None:
         code |= _write_recipe(console, drafted, recipe, out)
     elif not code:
-        code |= _show_cost(console, out, device)
+        found, problem = _show_cost(console, out, device)
+        code |= bool(problem)
+    emit(lambda: _values(drafted, out, recipe, found, problem))
     if code:
         raise typer.Exit(FAILED)
+
+
+def _somebody_answers() -> bool:
+    asked = manners()
+    talks = not (asked.as_json or asked.quiet)
+    return talks and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _values(
+    drafted: Drafted, out: Path, recipe: Path | None, found: DryRun | None, problem: str
+) -> dict[str, Any]:
+    """What was written, what it was drafted from, and what the user should look at."""
+    draft, facts, cases = drafted.draft, drafted.facts, drafted.cases
+    return {
+        "plan": str(out),
+        "recipe": None if recipe is None else str(recipe),
+        "layout": None if drafted.layout is None else drafted.layout.key,
+        "cases": None if cases is None else len(cases),
+        "classes": None if cases is None else list(cases.classes),
+        "images": None if drafted.images is None else asdict(drafted.images),
+        "model": None
+        if facts is None
+        else {
+            "kind": facts.kind,
+            "outputs": facts.outputs,
+            "architectures": [match.name for match in facts.matches],
+        },
+        "notes": list(draft.notes),
+        "guesses": [
+            {"field": place, "value": one.value, "why": one.why}
+            for place, one in draft.values.items()
+            if one.guess
+        ],
+        "questions": [
+            {
+                "field": one.place,
+                "text": one.text,
+                "example": one.example,
+                "choices": list(one.choices),
+            }
+            for one in draft.questions
+        ],
+        "problem": problem,
+        "cost": None if found is None else {**asdict(found), **found.totals},
+        "train": None if recipe is None else _train_command(recipe, out),
+        "audit": _command(out),
+    }
 
 
 def _check_options(model: str | None, train: bool, files: list[Path], replace_files: bool) -> None:
@@ -207,29 +259,32 @@ def _write_recipe(console: Console, drafted: Drafted, recipe: Path, out: Path) -
     make_recipe(draft.tables(), str(recipe))
     write_text(recipe, draft.text())
     console.print(f"Recipe: {recipe}", soft_wrap=True)
-    train = ["robust", "train", str(recipe), "--out", _trained(out)]
-    console.print(f"\nTrain:  {shlex.join(train)}", soft_wrap=True)
+    console.print(f"\nTrain:  {_train_command(recipe, out)}", soft_wrap=True)
     console.print(f"Audit:  {_command(out)}", soft_wrap=True)
     return 0
+
+
+def _train_command(recipe: Path, out: Path) -> str:
+    return shlex.join(["robust", "train", str(recipe), "--out", _trained(out)])
 
 
 def _command(out: Path) -> str:
     return shlex.join(["robust", "audit", str(out)])
 
 
-def _show_cost(console: Console, out: Path, device: str) -> int:
-    """The command, and what it will cost; the exit code."""
+def _show_cost(console: Console, out: Path, device: str) -> tuple[DryRun | None, str]:
+    """Print the command and what it will cost; the cost, or why the plan does not run yet."""
     try:
         found = _measured(out, device)
     except InputError as error:
         print_errors([f"the plan does not run yet: {error}"])
         console.print(f"\nAudit once it does: {_command(out)}", soft_wrap=True)
-        return 1
+        return None, str(error)
     from robust.auditing.cost_table import cost_table
 
     console.print(cost_table(found))
     console.print(f"\nAudit:  {_command(out)}", soft_wrap=True)
-    return 0
+    return found, ""
 
 
 def _measured(out: Path, device: str) -> DryRun:

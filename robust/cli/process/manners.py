@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
-from robust.errors import InputError
+from robust.cli.process.streams import output_as_errors
 from robust.progress import silence_progress
 
 MESSAGES = "Messages"
@@ -96,8 +96,8 @@ def emit(result: Callable[[], Any]) -> None:
         _current.result = result()
 
 
-def with_manners(command: Callable[..., None], *, has_json: bool) -> Callable[..., None]:
-    """The command with these options after it; without `has_json` it refuses `--json`.
+def with_manners(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with these options after it.
 
     With `--json` whatever else is printed goes to stderr: networks and libraries print, too.
     """
@@ -109,7 +109,6 @@ def with_manners(command: Callable[..., None], *, has_json: bool) -> Callable[..
     added = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=kind)
         for name, kind in kinds.items()
-        if has_json or name != "as_json"
     ]
 
     @functools.wraps(command)
@@ -119,10 +118,8 @@ def with_manners(command: Callable[..., None], *, has_json: bool) -> Callable[..
         if not _current.as_json:
             command(**arguments)
             return
-        if not has_json:
-            raise InputError("this command has no result as JSON; leave --json out")
         try:
-            with contextlib.redirect_stdout(sys.stderr):
+            with output_as_errors():
                 command(**arguments)
         finally:  # also where a gate did not pass, which ends a command
             if _current.result is not None:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO, cast
 
 from robust.printable import printable
@@ -172,6 +172,23 @@ def safe_streams() -> Iterator[Output]:
         for stream, own in zip(before, (output, errors), strict=True):
             if stream is None:
                 own.close()
+
+
+@contextmanager
+def output_as_errors() -> Iterator[None]:
+    """Until the block ends, what goes to standard output goes to standard error.
+
+    Also that of libraries in C and of worker processes, which write to the handle itself.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _occupy_standard_handles() -> None:

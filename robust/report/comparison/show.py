@@ -15,6 +15,7 @@ from robust.report.comparison.judges import ROBUST_SCORES
 from robust.report.formats.markdown import escape_markdown
 from robust.report.text.format import bracket, counted, plain
 
+TITLE = "Two runs side by side"
 LEGEND = (
     "In percent of cases. NEW - OLD with its 95 % interval, paired by groups. Equal: the same on "
     "every case. Better or worse: the whole interval lies on one side of 0; otherwise no "
@@ -38,7 +39,7 @@ _STYLES = {"better": "green", "worse": "red"}
 
 def print_comparison(comparison: Comparison, tolerance: float | None, console: Console) -> None:
     """Print the table with its caveats; of each attack the robust accuracy alone."""
-    for line in _opening(comparison):
+    for line in comparison_lead(comparison):
         console.print(Text(line))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", max_width=24)
@@ -81,9 +82,9 @@ def as_markdown(comparison: Comparison, tolerance: float | None) -> str:
         for change in comparison.changes
     ]
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    opening = [escape_markdown(line) for line in _opening(comparison)]
+    opening = [escape_markdown(line) for line in comparison_lead(comparison)]
     closing = [escape_markdown(line) for line in _closing(comparison, tolerance)]
-    return "\n\n".join(["# Two runs side by side", *opening, rows, *closing]) + "\n"
+    return "\n\n".join([f"# {TITLE}", *opening, rows, *closing]) + "\n"
 
 
 def as_json(comparison: Comparison, tolerance: float | None) -> str:
@@ -97,7 +98,8 @@ def as_json(comparison: Comparison, tolerance: float | None) -> str:
     return json.dumps(raw, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _opening(comparison: Comparison) -> list[str]:
+def comparison_lead(comparison: Comparison) -> list[str]:
+    """The two runs, whether they agree on every case, and the caveats of the comparison."""
     cases, groups = counted(comparison.cases, "case"), counted(comparison.groups, "group")
     names = f"OLD {plain(comparison.old)}, NEW {plain(comparison.new)}"
     first = f"{names}: {cases} of {groups} in both runs."
@@ -126,8 +128,13 @@ def _cells(change: Change, tolerance: float | None) -> list[str]:
         change.result,
     ]
     if tolerance is not None:
-        cells.append(change.tolerance_result(tolerance) if change.tolerance_applies else "")
+        cells.append(tolerance_text(change, tolerance))
     return cells
+
+
+def tolerance_text(change: Change, tolerance: float) -> str:
+    """What a tolerance says of a change; empty where it does not apply."""
+    return change.tolerance_result(tolerance) if change.tolerance_applies else ""
 
 
 def _share(estimate: Estimate) -> str:

@@ -28,12 +28,11 @@ numbers"""
 _WORST = """# Robust accuracy in the worst case over all attacks, beside noise of the same size.
 noise = {result.attack for result in report.rows if result.baseline}
 shown = numbers[
-    (numbers["part"] == "results")
-    & (numbers["measure"] == "robust_accuracy")
+    (numbers["measure"] == "robust_accuracy")
     & (numbers["subgroup"] == "")
     & numbers["attack"].isin({"worst case", *noise})
 ]
-shown[["attack", "norm", "eps", "value", "low", "high", "cases", "groups"]]"""
+shown[["attack", "norm", "eps", "value", "low", "high", "cases", "groups", "doubt"]]"""
 _PLOT = """# The same as a plot of your own.
 %matplotlib inline
 import matplotlib.pyplot as plt

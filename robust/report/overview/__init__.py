@@ -1,4 +1,4 @@
-"""One page over all runs, sweeps and audits of several findings below a folder; loads no torch."""
+"""One page over all runs, comparisons and sweeps below a folder; loads no torch."""
 
 from __future__ import annotations
 

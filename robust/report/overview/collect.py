@@ -1,4 +1,4 @@
-"""What lies below a folder: runs, finished or not, sweeps, audits of several findings."""
+"""What lies below a folder: runs, comparisons, sweeps, audits of several findings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from robust.files import cannot
 from robust.plan.paths import REPORT, RUN
 from robust.records import GALLERY, INDEX, SWEEP, Estimate, FindingsReport, Report, SweepReport
 from robust.report import is_unfinished, read_report
+from robust.report.comparison.show import TITLE
+from robust.report.comparison.write import COMPARISON, read_comparison
 from robust.report.gates import judge_gates
+from robust.report.text.format import counted, listed
 from robust.report.text.headline import Verdict, verdicts
 from robust.report.text.provenance import provenance_facts
 
 PAGES = ("report.html", "regulatory.html")
 """Pages that a run may have, the first of which is linked."""
-_MARKS = (REPORT, RUN, INDEX, SWEEP)
+MOST_LEVELS = 12
+"""Levels of an axis that are named."""
+_MARKS = (REPORT, RUN, INDEX, COMPARISON, SWEEP)
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,15 @@ class RunLine:
 
 @dataclass(frozen=True)
 class OtherPage:
-    """A sweep, or an audit of several findings."""
+    """A comparison, a sweep, or an audit of several findings."""
 
     folder: Path
     page: Path | None
     title: str
+    compared: tuple[str, ...]
+    """The runs of a comparison, the axes of a sweep with their levels, the findings."""
     holds: str
-    """How much of what it holds is finished, in words."""
+    """How much of what it holds is finished, or on how much it was compared, in words."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,7 @@ class Overview:
     root: Path
     runs: tuple[RunLine, ...]
     """The newest first."""
+    comparisons: tuple[OtherPage, ...]
     sweeps: tuple[OtherPage, ...]
     findings: tuple[OtherPage, ...]
     unfinished: tuple[Path, ...]
@@ -71,7 +79,8 @@ class Overview:
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing of robust below the folder."""
-        return not (self.runs or self.sweeps or self.findings or self.unfinished or self.unreadable)
+        found = (self.runs, self.comparisons, self.sweeps, self.findings)
+        return not any((*found, self.unfinished, self.unreadable))
 
 
 def collect_runs(root: Path, seen: Callable[[int], None] = lambda _: None) -> Overview:
@@ -81,7 +90,9 @@ def collect_runs(root: Path, seen: Callable[[int], None] = lambda _: None) -> Ov
     not stop it: it is named with the reason. InputError where `root` is no folder.
     """
     runs: list[RunLine] = []
-    others: dict[str, list[OtherPage]] = {SWEEP: [], INDEX: []}
+    comparisons: list[OtherPage] = []
+    sweeps: list[OtherPage] = []
+    findings: list[OtherPage] = []
     unfinished: list[Path] = []
     unreadable: list[tuple[Path, str]] = []
     if not root.is_dir():
@@ -93,14 +104,20 @@ def collect_runs(root: Path, seen: Callable[[int], None] = lambda _: None) -> Ov
                     runs.append(_run(folder, read_report(folder)))
                 elif mark == RUN and is_unfinished(folder):
                     unfinished.append(folder)
-                elif mark in others:
-                    others[mark].append(_other(folder, mark))
+                elif mark == COMPARISON:
+                    comparisons.append(_comparison(folder))
+                elif mark == SWEEP:
+                    found = SweepReport.load(folder)
+                    kind = comparisons if found.is_comparison else sweeps
+                    kind.append(_sweep(folder, found))
+                elif mark == INDEX:
+                    findings.append(_several(folder))
             except InputError as error:
                 unreadable.append((folder / mark, str(error)))
         seen(number)
     runs.sort(key=lambda run: (run.audited, str(run.folder)), reverse=True)
     return Overview(
-        *(root, tuple(runs), tuple(others[SWEEP]), tuple(others[INDEX])),
+        *(root, tuple(runs), tuple(comparisons), tuple(sweeps), tuple(findings)),
         *(tuple(unfinished), tuple(unreadable)),
     )
 
@@ -109,6 +126,7 @@ def overview_values(overview: Overview) -> dict[str, Any]:
     """The same as plain values, for another program; folders as they were found."""
     return {
         "runs": [_run_values(run) for run in overview.runs],
+        "comparisons": [_page_values(one) for one in overview.comparisons],
         "sweeps": [_page_values(one) for one in overview.sweeps],
         "findings": [_page_values(one) for one in overview.findings],
         "unfinished": [str(folder) for folder in overview.unfinished],
@@ -142,8 +160,13 @@ def _run_values(run: RunLine) -> dict[str, Any]:
 
 
 def _page_values(one: OtherPage) -> dict[str, Any]:
-    page = None if one.page is None else str(one.page)
-    return {"folder": str(one.folder), "page": page, "title": one.title, "holds": one.holds}
+    return {
+        "folder": str(one.folder),
+        "page": None if one.page is None else str(one.page),
+        "title": one.title,
+        "compared": list(one.compared),
+        "holds": one.holds,
+    }
 
 
 def _marked(
@@ -186,14 +209,28 @@ def _worst(threats: list[Verdict]) -> Verdict | None:
     return threats[min(known)[1]] if known else None
 
 
-def _other(folder: Path, mark: str) -> OtherPage:
-    if mark == SWEEP:
-        sweep = SweepReport.load(folder)
+def _comparison(folder: Path) -> OtherPage:
+    found = read_comparison(folder)
+    holds = f"{counted(found.cases, 'case')} of {counted(found.groups, 'group')}"
+    page = _page(folder, "comparison.html")
+    return OtherPage(folder, page, TITLE, (found.old, found.new), holds)
+
+
+def _sweep(folder: Path, sweep: SweepReport) -> OtherPage:
+    if sweep.is_comparison:
+        compared = tuple(member.name for member in sweep.members)
+        holds = counted(len(sweep.members), "run")
+    else:
+        compared = tuple(f"{a.name}: {listed(a.levels, MOST_LEVELS)}" for a in sweep.axes)
         holds = f"{len(sweep.finished)} of {len(sweep.members)} models"
-        return OtherPage(folder, _page(folder, "sweep.html"), sweep.title, holds)
-    several = FindingsReport.load(folder)
-    holds = f"{len(several.reports)} of {len(several.entries)} findings"
-    return OtherPage(folder, _page(folder, *PAGES), several.title, holds)
+    return OtherPage(folder, _page(folder, "sweep.html"), sweep.title, compared, holds)
+
+
+def _several(folder: Path) -> OtherPage:
+    found = FindingsReport.load(folder)
+    holds = f"{len(found.reports)} of {len(found.entries)} findings"
+    names = tuple(entry.finding for entry in found.entries)
+    return OtherPage(folder, _page(folder, *PAGES), found.title, names, holds)
 
 
 def _page(folder: Path, *names: str) -> Path | None:

@@ -14,13 +14,15 @@ from robust.report.layout.blocks import Document, DocumentSection, TablesBlock, 
 from robust.report.layout.document import with_content
 from robust.report.layout.sections import make_glossary
 from robust.report.overview.collect import OtherPage, Overview, RunLine
-from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
+from robust.report.tables.model import CellLine, Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import NONE, counted, listed, plain
 from robust.report.text.glossary import TERMS
 from robust.report.text.opening import date_text
 
 NAME = "index.html"
 """Of the page, in the folder that it is about."""
+MOST_NAMED = 12
+"""Names in a cell."""
 MOST_PAGE = 64 << 20
 """Bytes of a page."""
 _MARK = "Overview of runs"
@@ -45,20 +47,17 @@ def is_overview(path: Path) -> bool:
 
 
 def overview_document(overview: Overview, page: Path) -> Document:
-    """Lead, the table of runs, sweeps, and what has no page or could not be read."""
+    """Lead, the table of runs, comparisons, sweeps, and what has no page or could not be read."""
     place = _Place(overview.root, page.absolute().parent)
     sections = (
         DocumentSection(
             "runs", "Runs", (TablesBlock((_runs_table(overview.runs, place),)), _note(overview))
         ),
-        _listed(
-            "sweeps", "Sweeps", ("sweep", "title", "finished"), _others(overview.sweeps, place)
-        ),
-        _listed(
-            "several",
-            "Audits of several findings",
-            ("audit", "title", "audited"),
-            _others(overview.findings, place),
+        _others("comparisons", "Comparisons", "compared", "on", overview.comparisons, place),
+        _others("sweeps", "Sweeps", "varied", "finished", overview.sweeps, place),
+        _others(
+            *("several", "Audits of several findings", "findings", "audited"),
+            *(overview.findings, place),
         ),
         _listed("no-page", "Without a page", ("run", "how to write it"), _without(overview, place)),
         _listed(
@@ -112,14 +111,17 @@ class _Place:
 def _lead(overview: Overview) -> tuple[str, ...]:
     found = [
         counted(len(overview.runs), "finished run"),
+        *([counted(len(overview.comparisons), "comparison")] if overview.comparisons else []),
         *([counted(len(overview.sweeps), "sweep")] if overview.sweeps else []),
         *([f"{len(overview.findings)} of several findings"] if overview.findings else []),
         *([f"{len(overview.unfinished)} not finished"] if overview.unfinished else []),
     ]
-    sentences = [f"{listed(found, most=4)}."]
+    sentences = [f"{listed(found, most=5)}."]
     if overview.runs:
         newest = overview.runs[0]
-        sentences.append(f"The newest, {plain(newest.title)}, is of {date_text(newest.audited)}.")
+        if newest.audited:
+            when = date_text(newest.audited)
+            sentences.append(f"The newest, {plain(newest.title)}, is of {when}.")
         with_gates = [run for run in overview.runs if run.gates[1]]
         if with_gates:
             passed = sum(run.gates[0] == run.gates[1] for run in with_gates)
@@ -171,9 +173,27 @@ def _run_row(run: RunLine, place: _Place) -> TableRow:
     )
 
 
-def _others(others: Iterable[OtherPage], place: _Place) -> Iterator[tuple[TableCell, ...]]:
-    for one in others:
-        yield place.named(one.folder, one.page), TableCell(plain(one.title)), TableCell(one.holds)
+def _others(
+    name: str, title: str, compared: str, holds: str, others: Iterable[OtherPage], place: _Place
+) -> DocumentSection:
+    rows = (
+        (
+            place.named(one.folder, one.page),
+            TableCell(plain(one.title)),
+            _in_lines(one.compared),
+            TableCell(one.holds),
+        )
+        for one in others
+    )
+    return _listed(name, title, ("folder", "title", compared, holds), rows)
+
+
+def _in_lines(texts: Sequence[str]) -> TableCell:
+    """A line for each, of the first; a page need not name a hundred."""
+    shown = [plain(text) for text in texts[:MOST_NAMED]]
+    if more := len(texts) - len(shown):
+        shown.append(f"and {more} more")
+    return TableCell("; ".join(shown), lines=tuple(map(CellLine, shown)))
 
 
 def _without(overview: Overview, place: _Place) -> Iterator[tuple[TableCell, ...]]:

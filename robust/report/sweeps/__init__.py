@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from robust.report.sweeps.write import print_sweep, render_sweep, write_sweep
+from robust.report.sweeps.write import SWEEP_FILES, print_sweep, render_sweep, write_sweep
 
-__all__ = ["print_sweep", "render_sweep", "write_sweep"]
+__all__ = ["SWEEP_FILES", "print_sweep", "render_sweep", "write_sweep"]

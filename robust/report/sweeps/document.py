@@ -212,12 +212,13 @@ def _missing_blocks(content: SweepContent) -> tuple[Block, ...]:
 
 
 def _repeat(report: SweepReport) -> tuple[tuple[str, str], ...]:
-    swept = any(member.run or member.training for member in report.members)
     trained = any(member.training for member in report.members)
     facts = [
         (
             "Command",
-            "robust sweep sweep.toml --out FOLDER" if swept else "robust compare RUN RUN ...",
+            "robust compare RUN RUN ... --out FOLDER"
+            if report.is_comparison
+            else "robust sweep sweep.toml --out FOLDER",
         ),
         ("Version", f"robust {importlib.metadata.version('robust-audit')}"),
         ("Numbers", "sweep.json has everything on this page, sweep.csv every number in long form"),

@@ -22,6 +22,8 @@ from robust.report.sweeps.document import sweep_document
 from robust.report.sweeps.sentences import sweep_lead
 from robust.report.sweeps.tables import differences_table, groups_table, members_table
 
+SWEEP_FILES = ("sweep.html", "sweep.md", "sweep.csv", "sweep.parquet")
+"""What is written beside sweep.json."""
 MOST_PRINTED = 40
 """Rows of a table on a terminal; the page has them all."""
 
@@ -55,9 +57,9 @@ def write_sweep(report: SweepReport, folder: str | Path, *formats: str) -> list[
     InputError for a format that a sweep does not have.
     """
     written = []
-    for name in formats or ("html", "md", "csv", "parquet"):
-        path = Path(folder) / f"sweep.{name}"
-        write_atomically(path, render_sweep(report, name))
+    for file in [f"sweep.{name}" for name in formats] or SWEEP_FILES:
+        path = Path(folder) / file
+        write_atomically(path, render_sweep(report, file.removeprefix("sweep.")))
         written.append(path)
     return written
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from robust.cases import open_cases
-from robust.cases.index.files import image_files, unread_text
 from robust.errors import InputError
 
 READ = {
@@ -73,11 +71,3 @@ def test_a_folder_of_other_formats_alone_says_so(tmp_path: Path) -> None:
         InputError, match=r"no images under .*2 files with images left out \(2 \.heic"
     ):
         open_cases(tmp_path, group="none")
-
-
-def test_dicom_files_are_left_out_where_they_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "a.dcm").write_bytes(b"")
-    Image.new("L", (4, 4)).save(tmp_path / "b.png")
-    left: Counter[str] = Counter()
-    assert [p.name for p in image_files(tmp_path, left, dicom=False)] == ["b.png"]
-    assert unread_text(left) == "1 file with images left out (1 DICOM)"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from robust.cases import open_cases
-from robust.cases.index.unlabelled import open_unlabelled
+from robust.cases.index.unlabelled import open_unlabelled, shown_as
 from robust.errors import InputError
 from tests.cases.dicoms import make, save
 
@@ -61,3 +62,20 @@ def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(InputError, match="GIF and DICOM"):
         open_unlabelled([tmp_path])
+
+
+def test_images_are_shown_as_a_plan_shows_its_own(tmp_path: Path) -> None:
+    """The window of the plan counts for DICOM files alone, size and grey for all."""
+    stored = np.random.default_rng(0).integers(0, 4096, (32, 32)).astype(np.uint16)
+    (tmp_path / "inbox").mkdir()
+    windows: dict[str, Any] = {"WindowCenter": [2048, 1000], "WindowWidth": [4096, 500]}
+    save(make(stored, **windows), tmp_path / "inbox" / "a.dcm")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / "inbox" / "b.png")
+    (tmp_path / "cases.csv").write_text("file,label\ninbox/a.dcm,0\ninbox/b.png,1\n", "utf-8")
+    found = open_unlabelled([tmp_path / "inbox"])
+    shown = shown_as(found, size=16, grey=True, depth=None, window=2)
+    audited = open_cases(tmp_path, size=16, grey=True, window=2, group="none")
+    for one, other in zip(shown, audited, strict=True):
+        assert one.image.shape == (1, 16, 16) and (one.image == other.image).all()
+    first = shown_as(found, size=16, grey=True, depth=None, window=None)
+    assert not (first[0].image == shown[0].image).all()

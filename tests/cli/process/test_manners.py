@@ -85,9 +85,22 @@ def test_an_error_prints_nothing_on_stdout(robust: Robust) -> None:
     refused(robust("report", "nowhere", "--json"), "nowhere")
 
 
-def test_a_command_without_a_result_refuses_json(robust: Robust) -> None:
-    refused(robust("--json", "init", "images"), "no result as JSON")
-    refused(robust("init", "images", "--json"), "--json")
+def test_what_code_and_libraries_write_to_the_handle_is_no_result(robust: Robust) -> None:
+    Path("loud.py").write_text(
+        "import os, toy_factory\n"
+        "def build():\n"
+        "    print('loading')\n"
+        "    os.write(1, b'by hand\\n')\n"
+        "    os.system('echo by another process')\n"
+        "    return toy_factory.build()\n",
+        encoding="utf-8",
+    )
+    write_plan({"factory": "loud:build"})
+    answer = robust(*RUN, "--json")
+    assert isinstance(only_json(answer), dict)
+    for said in ("loading", "by hand", "by another process"):
+        assert said in answer.err
+    assert "by hand" in robust("audit", "plan.toml", "--out", "again").out  # goes there again
 
 
 def test_json_holds_nothing_that_a_ci_takes_for_a_command() -> None:
@@ -146,8 +159,7 @@ def test_verbose_shows_no_trace_of_wrong_input(robust: Robust) -> None:
 def test_the_options_stand_in_the_help_of_every_command(robust: Robust) -> None:
     for info in cli.app.registered_commands:
         shown = robust(info.name, "--help").out
-        assert "--quiet" in shown and "--verbose" in shown
-        assert ("--json" in shown) == (info.name in cli.WITH_JSON), info.name
+        assert all(option in shown for option in ("--json", "--quiet", "--verbose")), info.name
 
 
 # --- colours ---

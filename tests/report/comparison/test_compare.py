@@ -23,12 +23,13 @@ from robust.cases import open_cases
 from robust.cli.app import app
 from robust.errors import InputError
 from robust.models import Classifier
-from robust.records import FLAG_TEXTS, AttackResult, Estimate, Report, Scores
+from robust.records import FLAG_TEXTS, AttackResult, Estimate, Report, Scores, SweepReport
 from robust.report.comparison.compare import Change, Comparison, compare_runs
 from robust.report.comparison.show import as_json, as_markdown, print_comparison
+from robust.report.comparison.write import read_comparison
 from tests.engine.nets import trained
 from tests.records.test_report import report
-from tests.report.hostile import NAMES
+from tests.report.hostile import NAMES, ElementPage
 
 CASES = 10
 COLUMNS = (
@@ -227,11 +228,44 @@ def test_a_tolerance_holds_each_of_several_runs_against_the_first(tmp_path: Path
     assert len(lines) == 1 and lines[0].startswith(f"robust: {new}: robust accuracy, worst case")
 
 
-def test_one_run_and_a_page_of_two_are_refused(tmp_path: Path) -> None:
+def test_one_run_and_unknown_formats_are_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", set(), {("PGD", 0.1): {0}}, count=60)
-    for arguments in ([run], [run, run, "--out", tmp_path / "page.html"]):
+    for arguments, said in (
+        ([run], "two or more run directories"),
+        ([run, run, "--out", tmp_path / "page.pdf"], "unknown format 'pdf'"),
+        ([run, run, "--out", tmp_path / "x", "--format", "text"], "or names a folder"),
+        ([run, run, "--out", tmp_path / "run"], "holds other files (outcomes.csv)"),
+    ):
         found = CliRunner().invoke(app, ["compare", *map(str, arguments)])
         assert found.exit_code != 0 and isinstance(found.exception, InputError)
+        assert said in str(found.exception)
+
+
+def test_a_folder_takes_every_format_and_is_written_anew(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "old", set(), {("PGD", 0.1): {0}}, count=60)
+    new = write_run(tmp_path / "new", {3}, {("PGD", 0.1): {0, 1}}, count=60)
+    out = tmp_path / "both"
+    for _ in range(2):
+        found = CliRunner().invoke(app, ["compare", str(old), str(new), "--out", str(out)])
+        assert found.exit_code == 0 and f"wrote {out / 'comparison.html'}" in found.stdout
+    assert read_comparison(out) == compare_runs(old, new)
+    page = ElementPage((out / "comparison.html").read_text(encoding="utf-8"))
+    text = " ".join(" ".join(page.texts).replace("\N{NO-BREAK SPACE}", " ").split())
+    for said in ("Two runs side by side", "60 cases of 60 groups", "NEW - OLD"):
+        assert said in text
+    for change in compare_runs(old, new).changes:
+        ends = [f"{100 * end:.1f}" for end in change.difference.interval or ()]
+        assert f"{100 * change.difference.value:+.1f} [{', '.join(ends)}]" in text
+    many = [str(run) for run in (old, new, old.rename(tmp_path / "first"))]
+    many[0] = str(write_run(tmp_path / "third", set(), {("PGD", 0.1): {1}}, count=60))
+    refused = CliRunner().invoke(app, ["compare", *many, "--out", str(out)])
+    assert "holds other files (comparison.html)" in str(refused.exception)
+    whole = CliRunner().invoke(app, ["compare", *many, "--out", str(tmp_path / "all")])
+    assert whole.exit_code == 0, whole.exception
+    assert SweepReport.load(tmp_path / "all").is_comparison
+    assert {p.suffix for p in (tmp_path / "all").iterdir()} == {
+        *(".json", ".html", ".md", ".csv", ".parquet")
+    }
 
 
 def test_it_has_the_numbers_of_both_reports(audited: list[Path]) -> None:
@@ -420,7 +454,7 @@ def test_exit_codes_as_a_pipeline_meets_them(tmp_path: Path) -> None:
     assert [line[:8] for line in worse.stderr.splitlines() if "elapsed)" not in line] == [
         "robust: "
     ]
-    assert worse.stderr.startswith("robust: robust accuracy, worst case, L∞ 25.5/255: -48.3 [")
+    assert "robust: robust accuracy, worst case, L∞ 25.5/255: -48.3 [" in worse.stderr
     assert "a loss of more than 2 is shown" in worse.stderr
     assert "lost more" in (tmp_path / "made" / "diff.md").read_text(encoding="utf-8")
     again = compare_runs(new, old)
@@ -479,9 +513,9 @@ def test_an_unfinished_run_is_not_compared(runs: tuple[Path, Path]) -> None:
     ("arguments", "said"),
     [
         (("--tolerance", "2"), "--tolerance 2: write a share of the cases"),
-        (("--format", "htm"), "unknown format 'htm'; there are: text, md, json"),
+        (("--format", "htm"), "unknown format 'htm'; did you mean html?"),
         (("--out", "x.pdf"), "unknown format 'pdf'"),
-        (("--out", "x", "--format", "text"), "--out takes the format md or json"),
+        (("--out", "x", "--format", "text"), "--out takes the format html, md or json"),
     ],
 )
 def test_bad_input_is_one_line(

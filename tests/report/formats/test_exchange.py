@@ -20,7 +20,7 @@ from robust.records import Estimate, Flag, Report
 from robust.report import write_report
 from robust.report.formats.exchange.cyclonedx import render_cyclonedx
 from robust.report.formats.exchange.model_card import render_model_card
-from robust.report.formats.exchange.numbers import ReportedNumber, reported_numbers
+from robust.report.numbers import ReportedNumber, reported_numbers
 from tests.report.formats.exchanged import DATES, every_number
 from tests.report.hostile import NAMES
 from tests.report.outlined import outline_report

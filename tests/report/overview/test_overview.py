@@ -11,8 +11,16 @@ from urllib.parse import unquote
 import pytest
 
 from robust.errors import InputError
-from robust.records import FindingEntry, FindingsReport, Report, Timings
-from robust.report.overview import Overview, collect_runs, is_overview, render_overview
+from robust.records import Estimate, FindingEntry, FindingsReport, Report, Timings
+from robust.report.comparison.compare import Change, Comparison
+from robust.report.comparison.write import read_comparison, write_comparison
+from robust.report.overview import (
+    Overview,
+    collect_runs,
+    is_overview,
+    overview_values,
+    render_overview,
+)
 from tests.records.test_report import report
 from tests.report.hostile import MARKUP, ElementPage
 from tests.report.sweeps.made import sweep
@@ -99,10 +107,49 @@ def test_sweeps_findings_and_unfinished_runs_are_listed(tmp_path: Path) -> None:
     page = rendered(tmp_path)
     text = seen(page)
     assert f"{len(made.finished)} of {len(made.members)} models" in text
+    assert "architecture: small_cnn and resnet18" in text and "seed: 0, 1 and 2" in text
     assert "1 of 2 findings" in text and "Two findings" in text
     assert "give the same audit command again" in text
     assert links(page) == ["several/edema/report.html", "sweep/sweep.html"]
     assert "1 finished run, 1 sweep, 1 of several findings and 1 not finished." in text
+
+
+def test_comparisons_are_listed_with_what_was_compared(tmp_path: Path) -> None:
+    """Of two runs, and of more, which have the page of a sweep but are none."""
+    half = Estimate(0.5, 0.4, 0.6, 60, 30)
+    change = Change("accuracy", "clean", half, half, Estimate(0.1, 0.05, 0.15, 60, 30), True)
+    pair = Comparison(
+        *("Net A (outcomes.csv 01234567)", MARKUP, 60, 30, 0, 0, False, 5),
+        *((change,), ("a caveat",)),
+    )
+    (tmp_path / "a and b").mkdir()
+    write_comparison(pair, 0.02, tmp_path / "a and b")
+    assert read_comparison(tmp_path / "a and b") == pair
+    made = sweep()
+    elsewhere = tuple(dataclasses.replace(m, run="", training="") for m in made.members)
+    many = dataclasses.replace(made, title="Several runs", members=elsewhere)
+    (tmp_path / "many").mkdir()
+    many.save(tmp_path / "many")
+    put(tmp_path / "run", report())
+    overview = collect_runs(tmp_path)
+    assert [one.title for one in overview.comparisons] == ["Two runs side by side", "Several runs"]
+    assert not overview.sweeps
+    page = rendered(tmp_path)
+    text = seen(page)
+    assert "1 finished run and 2 comparisons." in text
+    assert "Net A (outcomes.csv 01234567)" in text and MARKUP[:40] in text
+    assert "60 cases of 30 groups" in text
+    assert made.members[0].name in text and f"and {len(made.members) - 12} more" in text
+    assert sorted(links(page)) == ["a%20and%20b/comparison.html", "run/report.html"]
+    (first, second) = overview_values(overview)["comparisons"]
+    assert first["compared"] == [pair.old, pair.new] and first["page"].endswith("comparison.html")
+    assert second["compared"] == [member.name for member in made.members]
+
+
+def test_a_damaged_comparison_is_named(tmp_path: Path) -> None:
+    (tmp_path / "comparison.json").write_text('{"tolerance": 1, "changes": [3]}', encoding="utf-8")
+    ((path, why),) = collect_runs(tmp_path).unreadable
+    assert path == tmp_path / "comparison.json" and "not a comparison that robust wrote" in why
 
 
 BROKEN = {

@@ -21,7 +21,7 @@ from robust.report.formats.exchange.describe import (
     model_name,
     stated,
 )
-from robust.report.formats.exchange.numbers import ReportedNumber, reported_numbers
+from robust.report.numbers import ReportedNumber, reported_numbers
 from robust.report.text.format import condition, flat, plain
 from robust.report.text.headline import headline
 from robust.report.text.provenance import provenance_facts
@@ -196,16 +196,10 @@ def _controls(report: Report) -> list[Part]:
     for number in reported_numbers(report):
         name = f"{number.measure}, {number.place}"
         for one in number.controls:
-            lines.append({f"control of {name}": f"{one.name}: {_with_interval(one.estimate)}"})
+            lines.append({f"control of {name}": str(one)})
         if number.doubt:
             lines.append({f"doubt about {name}": number.doubt})
     return _properties(lines)
-
-
-def _with_interval(estimate: Estimate) -> str:
-    ends = estimate.interval
-    value = _digits(estimate.value)
-    return f"{value} [{_digits(ends[0])}, {_digits(ends[1])}]" if ends else f"{value}, no interval"
 
 
 def _considerations(report: Report) -> Part:

@@ -16,13 +16,13 @@ from robust.report.formats.exchange.describe import (
     model_name,
     stated,
 )
-from robust.report.formats.exchange.numbers import (
+from robust.report.formats.markdown import escape_markdown, markdown_table, markdown_warning
+from robust.report.numbers import (
     SECTIONS,
     ReportedNumber,
     Section,
     reported_numbers,
 )
-from robust.report.formats.markdown import escape_markdown, markdown_table, markdown_warning
 from robust.report.text.format import bracket, condition, decimal, flat, plain
 from robust.report.text.headline import headline
 from robust.report.text.opening import NOT_STATED, date_text

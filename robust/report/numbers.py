@@ -1,10 +1,10 @@
-"""Every number of a report in one list, each with its interval, its control and its doubt."""
+"""Every number of a report in one list, each with its condition, interval, control and doubt."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from robust.records import (
@@ -35,14 +35,14 @@ Section = Literal[
     "attacks",
     "detectors",
     "scenarios",
-    "corruptions",
     "certificates",
+    "corruptions",
     "storage",
     "deployed version",
 ]
 SECTIONS: tuple[Section, ...] = (
     *("clean", "worst case", "attacks", "detectors", "scenarios"),
-    *("corruptions", "certificates", "storage", "deployed version"),
+    *("certificates", "corruptions", "storage", "deployed version"),
 )
 """Parts of a report, in the order of the list."""
 _CLEAN_TOO = (
@@ -65,6 +65,40 @@ class ControlNumber:
     """What it is, in words."""
     estimate: Estimate
 
+    def __str__(self) -> str:
+        """`random noise of the same size: 0.95 [0.9, 1]`."""
+        ends = self.estimate.interval
+        interval = f" [{ends[0]:.9g}, {ends[1]:.9g}]" if ends else ", no interval"
+        return f"{self.name}: {self.estimate.value:.9g}{interval}"
+
+
+@dataclass(frozen=True)
+class MeasuredUnder:
+    """What a number was measured under: in words, and in the names that the report has for it."""
+
+    text: str
+    """`clean`, `PGD, L∞ 1/255`, or what else."""
+    subject: str = ""
+    """The certificate, corruption, scenario or detector."""
+    attack: str = ""
+    """Or the control that a detector scored."""
+    norm: str = ""
+    eps: float | None = None
+    kind: str = ""
+    """As the record says it: `exact`, `curve` or `clean`; of images that a detector scored
+    `attack`, `noise` or `change`; of a certificate what it is of."""
+    fitted_set: ImageSet | None = None
+    """The attack that a detector was fitted on."""
+    subgroup: str = ""
+    """`column = value`, or the size of a structure; empty for all cases."""
+    of: str = ""
+    """The class, structure, severity, query budget or false-alarm rate that a measure is of."""
+
+    @property
+    def fitted_on(self) -> str:
+        """`PGD, L∞ 1/255`; empty where no detector was fitted on an attack."""
+        return "" if self.fitted_set is None else _image_set(self.fitted_set)
+
 
 @dataclass(frozen=True)
 class ReportedNumber:
@@ -73,8 +107,7 @@ class ReportedNumber:
     section: Section
     measure: str
     """Name of the measure, as a word of a programming language: `robust_accuracy`."""
-    condition: str
-    """`clean`, `PGD, L∞ 1/255`, or what else it was measured under."""
+    under: MeasuredUnder
     estimate: Estimate
     """The number with its interval."""
     part: str = ""
@@ -87,6 +120,11 @@ class ReportedNumber:
     """Whether nobody attacks here, so that it needs no control of its own."""
 
     @property
+    def condition(self) -> str:
+        """`clean`, `PGD, L∞ 1/255`, or what else it was measured under."""
+        return self.under.text
+
+    @property
     def place(self) -> str:
         """Condition and part of the cases in one text, by which the number is known."""
         return f"{self.condition}; {self.part}" if self.part else self.condition
@@ -97,7 +135,7 @@ def reported_numbers(report: Report) -> tuple[ReportedNumber, ...]:
 
     What serves others as a control is in the list as well, under its own name.
     """
-    found = [dataclasses.replace(n, is_control=True) for n in _row("clean", report.clean)]
+    found = [replace(n, is_control=True) for n in _row("clean", report.clean)]
     noise = {(row.norm, row.eps): _by_measure(row) for row in reversed(report.rows) if row.baseline}
     for row, verdict in zip(report.worst_cases, report.verdicts, strict=True):
         doubt = verdict if is_withheld(verdict) else ""
@@ -105,15 +143,15 @@ def reported_numbers(report: Report) -> tuple[ReportedNumber, ...]:
     for row in report.rows:
         control = None if row.baseline else noise.get((row.norm, row.eps))
         numbers = _against_noise(_row("attacks", row), control, "")
-        found += (dataclasses.replace(one, is_control=row.baseline) for one in numbers)
+        found += (replace(one, is_control=row.baseline) for one in numbers)
     if report.detection is not None:
         found += _detectors(report.detection)
     for one in report.scenarios:
         found += _scenario(one)
-    if report.corruptions is not None:
-        found += _corruptions(report.corruptions)
     for proof in report.certificates:
         found += _certificate(proof)
+    if report.corruptions is not None:
+        found += _corruptions(report.corruptions)
     for survived in report.survival:
         found += _storage(survived, noise.get(("Linf", survived.eps)))
     if report.twin is not None:
@@ -137,23 +175,31 @@ def _against_noise(
             measure, name = f"auc{UNDER_ATTACK}", f"AUC under {NOISE}"
         found = None if noise is None else noise.get((measure, one.part))
         controls = () if found is None else (ControlNumber(name, found),)
-        yield dataclasses.replace(one, controls=controls, doubt=doubt)
+        yield replace(one, controls=controls, doubt=doubt)
 
 
 def _row(section: Section, row: AttackResult) -> Iterator[ReportedNumber]:
-    yield from _scores(section, condition(row), "", row.scores, attacked=row.kind != "clean")
+    under = MeasuredUnder(
+        condition(row), attack=row.attack, norm=row.norm, eps=row.eps, kind=row.kind
+    )
+    yield from _scores(section, under, row.scores)
     for part in row.subgroups:
-        name = f"{plain(part.column)} = {plain(part.value)}"
-        yield from _scores(section, condition(row), name, part.scores, row.kind != "clean")
+        subgroup = f"{plain(part.column)} = {plain(part.value)}"
+        yield from _scores(section, replace(under, subgroup=subgroup), part.scores)
 
 
-def _scores(
-    section: Section, where: str, part: str, scores: Scores, attacked: bool
-) -> Iterator[ReportedNumber]:
-    def number(measure: str, estimate: Estimate, inner: str = "") -> ReportedNumber:
+def _scores(section: Section, under: MeasuredUnder, scores: Scores) -> Iterator[ReportedNumber]:
+    attacked = under.kind != "clean"
+
+    def number(
+        measure: str, estimate: Estimate, noun: str = "", of: str = "", size: str = ""
+    ) -> ReportedNumber:
         name = f"{measure}{UNDER_ATTACK}" if attacked and measure in _CLEAN_TOO else measure
-        what = ", ".join(text for text in (part, inner) if text)
-        return ReportedNumber(section, name, where, estimate, what)
+        one = f"{noun} {plain(of)}" if of else ""
+        part = ", ".join(text for text in (under.subgroup, one, size) if text)
+        subgroup = ", ".join(text for text in (under.subgroup, size) if text)
+        where = replace(under, subgroup=subgroup, of=of)
+        return ReportedNumber(section, name, where, estimate, part)
 
     for field in dataclasses.fields(scores):
         value = getattr(scores, field.name)
@@ -164,10 +210,10 @@ def _scores(
             yield number(field.name, Estimate(value, None, None, cases, groups))
     for name, recall in scores.recall.items():
         if recall is not None:
-            yield number("recall", recall, f"class {plain(name)}")
+            yield number("recall", recall, "class", name)
     for name, outlines in scores.outlines.items():
-        for measure, inner, estimate in _outlines(outlines):
-            yield number(measure, estimate, f"structure {plain(name)}{inner}")
+        for measure, size, estimate in _outlines(outlines):
+            yield number(measure, estimate, "structure", name, size)
 
 
 def _outlines(scores: OutlineScores) -> Iterator[tuple[str, str, Estimate]]:
@@ -176,7 +222,7 @@ def _outlines(scores: OutlineScores) -> Iterator[tuple[str, str, Estimate]]:
             yield field.name, "", value
     for size in scores.by_size:
         if size.dice is not None:
-            yield "dice", f", {plain(size.name)}", size.dice
+            yield "dice", plain(size.name), size.dice
 
 
 # --- detectors ---
@@ -192,19 +238,27 @@ def _detectors(found: Detection) -> Iterator[ReportedNumber]:
         null = nulls.get((score.detector, score.fitted_on))
         place = noise.get((images.norm, images.eps)) if images.kind == "attack" else None
         beside = None if place is None else known.get((score.detector, score.fitted_on, place))
-        yield from _seen(_fitted(found, score), images, score, null, beside)
+        under = replace(
+            _of_detector(found, score, _image_set(images)),
+            attack=images.name,
+            norm=images.norm,
+            eps=images.eps,
+            kind=images.kind,
+        )
+        yield from _seen(under, score, null, beside)
     for null in found.null_controls:
         doubt = "the null control raised an alarm" if null.alarm else ""
-        where = f"{_fitted(found, null)}: clean images against clean images"
-        yield ReportedNumber("detectors", "null_control_auc", where, null.auc, "", (), doubt, True)
+        under = _of_detector(found, null, "clean images against clean images")
+        yield ReportedNumber("detectors", "null_control_auc", under, null.auc, "", (), doubt, True)
     for one in found.adaptive:
         yield from _adaptive(one)
 
 
-def _fitted(found: Detection, one: DetectorScore | NullControl) -> str:
-    if one.fitted_on is None:
-        return plain(one.detector)
-    return f"{plain(one.detector)} fitted on {_image_set(found.image_sets[one.fitted_on])}"
+def _of_detector(found: Detection, one: DetectorScore | NullControl, where: str) -> MeasuredUnder:
+    fitted = None if one.fitted_on is None else found.image_sets[one.fitted_on]
+    on = "" if fitted is None else f" fitted on {_image_set(fitted)}"
+    text = f"{plain(one.detector)}{on}: {where}"
+    return MeasuredUnder(text, subject=one.detector, fitted_set=fitted)
 
 
 def _image_set(images: ImageSet) -> str:
@@ -214,14 +268,12 @@ def _image_set(images: ImageSet) -> str:
 
 
 def _seen(
-    detector: str,
-    images: ImageSet,
+    under: MeasuredUnder,
     score: DetectorScore,
     null: NullControl | None,
     beside: DetectorScore | None,
 ) -> Iterator[ReportedNumber]:
-    where = f"{detector}: {_image_set(images)}"
-    kind = "detector" if images.kind == "attack" else "control"
+    kind = "detector" if under.kind == "attack" else "control"
     doubts = {
         "the null control raised an alarm": null is not None and null.alarm,
         "fewer than 30 images": score.too_few,
@@ -230,8 +282,9 @@ def _seen(
     nulls = () if null is None else (ControlNumber("null control, no attack at all", null.auc),)
 
     def number(
-        measure: str, value: Estimate, *controls: ControlNumber, why: str = doubt
+        measure: str, value: Estimate, *controls: ControlNumber, why: str = doubt, of: str = ""
     ) -> ReportedNumber:
+        where = replace(under, of=of)
         return ReportedNumber(
             "detectors", measure, where, value, "", controls, why, is_control=kind == "control"
         )
@@ -253,21 +306,22 @@ def _seen(
     for rate, seen in score.detection_rates.items():
         if seen is not None:
             other = None if beside is None else beside.detection_rates.get(rate)
-            yield number(f"{kind}_rate_at_{rate}_false_alarms", seen, *noise(other))
+            yield number(f"{kind}_rate_at_{rate}_false_alarms", seen, *noise(other), of=rate)
 
 
 def _adaptive(one: AdaptiveResult) -> Iterator[ReportedNumber]:
     names = ", ".join(plain(name) for name in one.attacks)
-    where = f"{plain(one.detector)}: adaptive attacks ({names})"
+    text = f"{plain(one.detector)}: adaptive attacks ({names})"
+    under = MeasuredUnder(text, subject=one.detector, attack=", ".join(one.attacks))
     doubt = "fewer than 30 images" if one.too_few else ""
 
     def number(
-        measure: str, value: Estimate | None, static: Estimate | None
+        measure: str, value: Estimate | None, static: Estimate | None, of: str = ""
     ) -> Iterator[ReportedNumber]:
         controls = () if static is None else (ControlNumber(STATIC, static),)
         for name, found, beside in (("adaptive", value, controls), ("static", static, ())):
             if found is not None:
-                full = f"{name}_{measure}"
+                full, where = f"{name}_{measure}", replace(under, of=of)
                 yield ReportedNumber("detectors", full, where, found, "", beside, doubt)
 
     yield from number("fooled", one.fooled, None)
@@ -278,7 +332,7 @@ def _adaptive(one: AdaptiveResult) -> Iterator[ReportedNumber]:
         own, other = getattr(one, f"{name}_rates"), getattr(one, f"static_{name}_rates")
         for rate in own:
             measure = f"{name}_rate_at_{rate}_false_alarms"
-            yield from number(measure, own[rate], other.get(rate))
+            yield from number(measure, own[rate], other.get(rate), rate)
 
 
 # --- beyond attacks on single images ---
@@ -287,7 +341,15 @@ def _adaptive(one: AdaptiveResult) -> Iterator[ReportedNumber]:
 def _scenario(one: Scenario) -> Iterator[ReportedNumber]:
     said = SCENARIO_WORDS[one.name]
     parts = (said.name, scenario_size(one), scenario_effort(one))
-    where = ", ".join(plain(text) for text in parts if text)
+    known = one.norm is not None  # else the size is a share or an angle, and no eps
+    where = MeasuredUnder(
+        ", ".join(plain(text) for text in parts if text),
+        subject=one.name,
+        attack=one.attack,
+        norm=one.norm or "",
+        eps=one.size if known else None,
+        of="" if one.budget is None else f"budget {one.budget}",
+    )
     control = (ControlNumber(said.control, one.control),)
     overlap = "" if one.beats_control else "the intervals of attack and control overlap"
     yield ReportedNumber("scenarios", "fooled", where, one.fooled, controls=control, doubt=overlap)
@@ -305,7 +367,7 @@ def _corruptions(found: CorruptionResult) -> Iterator[ReportedNumber]:
 
     def number(
         measure: str,
-        where: str,
+        where: MeasuredUnder,
         value: Estimate | None,
         controls: tuple[ControlNumber, ...] = (),
         why: str = "",
@@ -316,17 +378,17 @@ def _corruptions(found: CorruptionResult) -> Iterator[ReportedNumber]:
                 is_control=not controls,
             )
 
-    yield from number("clean_error", "no corruption", found.clean)
-    yield from number("mean_corrupted_error", "mean over all corruptions", found.mean, clean)
-    yield from number("clean_reference_error", "no corruption", found.reference_clean)
-    yield from number(
-        "mean_reference_error", "mean over all corruptions", found.reference_mean, clean_reference
-    )
+    none, every = MeasuredUnder("no corruption"), MeasuredUnder("mean over all corruptions")
+    yield from number("clean_error", none, found.clean)
+    yield from number("mean_corrupted_error", every, found.mean, clean)
+    yield from number("clean_reference_error", none, found.reference_clean)
+    yield from number("mean_reference_error", every, found.reference_mean, clean_reference)
     for kind in found.kinds:
-        name = f"{plain(kind.kind)}, mean over severities"
-        yield from number("mean_corrupted_error", name, kind.error, clean, plain(kind.note))
+        where = MeasuredUnder(f"{plain(kind.kind)}, mean over severities", kind.kind)
+        yield from number("mean_corrupted_error", where, kind.error, clean, plain(kind.note))
     for one in found.scores:
-        where = f"{plain(one.kind)}, severity {one.severity}"
+        severity = f"severity {one.severity}"
+        where = MeasuredUnder(f"{plain(one.kind)}, {severity}", one.kind, of=severity)
         yield from number("corrupted_error", where, one.error, clean)
         yield from number("attacked_error_at_this_distance", where, one.attacked, clean)
         yield from number("reference_error", where, one.reference, clean_reference)
@@ -337,19 +399,26 @@ def _corruptions(found: CorruptionResult) -> Iterator[ReportedNumber]:
 def _certificate(proof: CertifiedAccuracy) -> Iterator[ReportedNumber]:
     name = f"{plain(proof.certificate)} of the {proof.function}"
 
+    whole = MeasuredUnder(name, subject=proof.certificate, norm=proof.norm, kind=proof.function)
+
     def number(
-        measure: str, where: str, value: Estimate | None, *controls: ControlNumber, why: str = ""
+        measure: str,
+        where: MeasuredUnder,
+        value: Estimate | None,
+        *controls: ControlNumber,
+        why: str = "",
     ) -> Iterator[ReportedNumber]:
         if value is not None:
             yield ReportedNumber(
                 "certificates", measure, where, value, controls=controls, doubt=why
             )
 
-    yield from number("certified_function_accuracy", name, proof.clean)
-    yield from number("abstained", name, proof.abstained)
-    yield from number("median_certified_radius", name, proof.median_radius)
+    yield from number("certified_function_accuracy", whole, proof.clean)
+    yield from number("abstained", whole, proof.abstained)
+    yield from number("median_certified_radius", whole, proof.median_radius)
     for point in proof.points:
-        where = f"{name}, {format_threat(proof.norm, point.eps, default='')}"
+        text = f"{name}, {format_threat(proof.norm, point.eps, default='')}"
+        where = replace(whole, text=text, eps=point.eps, attack=proof.attack)
         why = f"{point.crossings} proven cases were changed by attacks" if point.crossings else ""
         upper = (
             ()
@@ -361,7 +430,8 @@ def _certificate(proof: CertifiedAccuracy) -> Iterator[ReportedNumber]:
 
 
 def _storage(one: Survival, noise: _Noise | None) -> Iterator[ReportedNumber]:
-    where = f"saved as files, {norm_text('Linf')} {eps_text(one.eps)}"
+    text = f"saved as files, {norm_text('Linf')} {eps_text(one.eps)}"
+    where = MeasuredUnder(text, norm="Linf", eps=one.eps)
     by_noise = None if noise is None else noise.get(("success", ""))
     random = () if by_noise is None else (ControlNumber(f"{NOISE}, not saved", by_noise),)
     clean = one.jpeg_clean
@@ -379,15 +449,17 @@ def _storage(one: Survival, noise: _Noise | None) -> Iterator[ReportedNumber]:
 
 
 def _deployed(twin: Twin) -> Iterator[ReportedNumber]:
-    def number(measure: str, where: str, value: Estimate) -> ReportedNumber:
+    def number(measure: str, where: MeasuredUnder, value: Estimate) -> ReportedNumber:
         return ReportedNumber("deployed version", measure, where, value)
 
-    yield number("agreement", "unmodified images", twin.agreement)
-    yield number("audited_model_accuracy", "unmodified images", twin.audited_accuracy)
-    yield number("deployed_version_accuracy", "unmodified images", twin.twin_accuracy)
+    clean = MeasuredUnder("unmodified images", kind="clean")
+    yield number("agreement", clean, twin.agreement)
+    yield number("audited_model_accuracy", clean, twin.audited_accuracy)
+    yield number("deployed_version_accuracy", clean, twin.twin_accuracy)
     for shown in twin.shown:
-        where = f"images made on the audited model, {norm_text(shown.norm)} "
-        where += eps_text(shown.eps, shown.norm)
+        size = f"{norm_text(shown.norm)} {eps_text(shown.eps, shown.norm)}"
+        text = f"images made on the audited model, {size}"
+        where = MeasuredUnder(text, norm=shown.norm, eps=shown.eps, kind="shown images")
         yield number("agreement", where, shown.agreement)
         yield number("audited_model_fooled", where, shown.audited_fooled)
         yield number("deployed_version_fooled", where, shown.twin_fooled)
@@ -395,6 +467,9 @@ def _deployed(twin: Twin) -> Iterator[ReportedNumber]:
         yield number("audited_model_alone_fooled", where, shown.audited_alone)
     for one in twin.attacked:
         size = f"{norm_text(one.norm)} {eps_text(one.eps, one.norm)}"
-        where = f"{plain(one.attack)} with {one.queries} queries on each, {size}"
+        text = f"{plain(one.attack)} with {one.queries} queries on each, {size}"
+        where = MeasuredUnder(
+            text, attack=one.attack, norm=one.norm, eps=one.eps, of=f"budget {one.queries}"
+        )
         yield number("audited_model_left_correct", where, one.audited_correct)
         yield number("deployed_version_left_correct", where, one.twin_correct)
