@@ -31,7 +31,7 @@ from tests.cli.commands import Robust
 from tests.cli.conftest import here as here
 from tests.cli.conftest import robust as robust
 from tests.report.formats.exchanged import every_number
-from tests.tracking.test_tracking import Tracked
+from tests.tracking.test_tracking import Tracked, small_audit
 
 COMMAND = os.path.abspath(os.environ["MLFLOW_SERVER"]) if "MLFLOW_SERVER" in os.environ else ""
 PATIENCE = 600
@@ -118,6 +118,13 @@ def test_the_command_line_says_it_and_no_more(sent: Tracked, robust: Robust) -> 
     told = robust("report", "run", "--track", uri, "--experiment", "cli")
     assert told.code == 0 and told.out.startswith("Tracked before: run "), told.err
     assert len(told.out.splitlines()) == 1
+
+
+def test_a_plan_sends_its_audit(address: str, tmp_path: Path) -> None:
+    told: list[str] = []
+    spec = {"uri": address, "experiment": "by a plan"}
+    small_audit(tmp_path / "run", track=spec, announce=told.append)
+    assert told[-1].startswith("Tracked: run ") and f"'by a plan' at {address}" in told[-1]
 
 
 def test_an_experiment_that_was_deleted(sent: Tracked) -> None:
