@@ -149,4 +149,8 @@ class LearningCurve:
     wanted: tuple[WantedAccuracy, ...]
     """Wanted values of the measure, as asked for."""
     misfit: str
-    """Why the fit must not be relied on; empty where nothing speaks against it."""
+    """What contradicts the law, or why nothing was fitted; empty where nothing speaks against it.
+    By chance it contradicts 5 to 8 of 100 curves that follow the law."""
+    undecided: str = ""
+    """What the numbers are too few to tell, for which the intervals allow; empty where they
+    tell."""

@@ -17,7 +17,7 @@ from robust.errors import InputError
 from robust.metrics.arrays import Array
 from robust.metrics.intervals import LEVEL
 from robust.metrics.learning_curve.law import FittedLaw
-from robust.metrics.learning_curve.misfit import FEWEST_SIZES, misfit_text
+from robust.metrics.learning_curve.misfit import FEWEST_SIZES, misfit_text, undecided_text
 from robust.metrics.learning_curve.noise import noise_weights
 from robust.records import (
     BandPoint,
@@ -74,6 +74,7 @@ def fit_learning_curve(
         FittedValue(c, min(exponents[0], c), None if math.isinf(exponents[1]) else exponents[1]),
         tuple(_wanted(law, one, misfit) for one in wanted),
         misfit,
+        undecided_text(law),
     )
 
 
@@ -137,7 +138,7 @@ def _wanted(law: FittedLaw, value: float, misfit: str) -> WantedAccuracy:
     if images is None:
         why = "the fitted curve does not reach it; its interval does"
     elif misfit:
-        why = f"the fit does not support it: {misfit}"
+        why = misfit
     elif images > REACH * largest:
         why = f"more than {REACH:g} times the largest training set: extrapolated"
     else:

@@ -183,8 +183,9 @@ def _curve_blocks(curves: tuple[LearningCurve, ...]) -> tuple[Block, ...]:
     fits, wanted, points = fits_table(curves), wanted_table(curves), points_table(curves)
     law = (
         "The power law is 1 - measure = a + b n^-c with n training images (after Cho et al. 2015): "
-        "a is what no number of images removes, c says how fast more images help. Beyond the "
-        "largest n that was trained it is an extrapolation."
+        "a is what no number of images removes, c says how fast more images help. Intervals also "
+        "allow for a plateau at few images, except that of c, which is for power laws alone. "
+        "Beyond the largest n that was trained it is an extrapolation."
     )
     return (
         TextBlock(curve_sentences(curves)),

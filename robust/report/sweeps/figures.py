@@ -276,7 +276,7 @@ def curve_figures(curves: Sequence[LearningCurve]) -> list[ReportFigure]:
             f"shaded: its 95 % interval."
         )
         if any(curve.misfit for curve in own):
-            caption += " Dotted lines: fits that must not be relied on; the table says why."
+            caption += " Dotted lines: the points contradict the law; the table says how."
         if any(not curve.band for curve in own):
             caption += " Points without a line: nothing was fitted."
         words = [

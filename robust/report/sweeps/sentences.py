@@ -202,6 +202,8 @@ def curve_sentences(curves: Sequence[LearningCurve]) -> tuple[str, ...]:
                 ends = f" [{rounded_count(one.low)}, {upper}]"
             doubts = [plain(text) for text in (one.why_not, curve.misfit) if text]
             doubt = f" Do not rely on this: {'; '.join(dict.fromkeys(doubts))}." if doubts else ""
+            if curve.undecided and not curve.misfit:
+                doubt += f" Not decided: {plain(curve.undecided)}."
             sentences.append(
                 f"{start} is to be expected from {rounded_count(one.images)}{ends} training images "
                 f"on.{doubt}"

@@ -273,12 +273,19 @@ def fits_table(curves: Iterable[LearningCurve]) -> Table:
             TableCell(plain(curve.series) or "all"),
             _limit_cell(curve.asymptote, key),
             _fitted_cell(curve.exponent),
-            TableCell(
-                f"no: {plain(curve.misfit)}" if curve.misfit else "nothing speaks against it"
-            ),
+            TableCell(_verdict(curve)),
         )
         rows.append(TableRow(cells))
     return Table("sweep-fits", "Fitted power laws", columns, tuple(rows))
+
+
+def _verdict(curve: LearningCurve) -> str:
+    """The loud voice before the quiet one."""
+    if curve.misfit:
+        return f"no: {plain(curve.misfit)}"
+    if curve.undecided:
+        return f"not decided: {plain(curve.undecided)}"
+    return "nothing speaks against it"
 
 
 def _limit_cell(asymptote: FittedValue | None, key: NumberKey) -> TableCell:
@@ -315,7 +322,7 @@ def wanted_table(curves: Iterable[LearningCurve]) -> Table:
     for curve in curves:
         key = number_key(curve.measure, curve.condition)
         for one in curve.wanted:
-            remarks = [text for text in (one.why_not, curve.misfit) if text]
+            remarks = [text for text in (one.why_not, curve.misfit, curve.undecided) if text]
             wanted = f"{100 * one.value:g} %" if key.is_percent else f"{one.value:g}"
             cells = (
                 TableCell(key.text),

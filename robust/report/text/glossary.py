@@ -298,8 +298,9 @@ SWEEP_TERMS: dict[str, tuple[str, str]] = {
     ),
     "misfit": (
         "misfit",
-        "The measured points do not follow the fitted curve, or are too few to tell. What is read "
-        "from the curve is then no expectation.",
+        "The measured points lie farther from the power law than chance explains, so that what is "
+        "read from the curve is no expectation. Of curves that do follow the law, fewer than one "
+        "in ten is called a misfit. Fewer than four sizes of training set are not fitted.",
     ),
     "wanted-images": (
         "training images for a wanted accuracy",

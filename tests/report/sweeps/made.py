@@ -130,7 +130,7 @@ def spread(measure: str, condition: str) -> Spread:
     return Spread(measure, condition, parts, "REML, by hand", ("The seed has few levels.",))
 
 
-def curve(series: str, misfit: str = "") -> LearningCurve:
+def curve(series: str, misfit: str = "", undecided: str = "") -> LearningCurve:
     """1 - measure = 0.03 + 2.2 n^-0.5."""
 
     def law(n: float) -> float:
@@ -147,7 +147,7 @@ def curve(series: str, misfit: str = "") -> LearningCurve:
     )
     return LearningCurve(
         *("clean accuracy", "", series, points, band, FittedValue(0.03, 0.0, 0.08)),
-        *(FittedValue(2.2, 1.1, None), FittedValue(0.5, 0.3, None), wanted, misfit),
+        *(FittedValue(2.2, 1.1, None), FittedValue(0.5, 0.3, None), wanted, misfit, undecided),
     )
 
 

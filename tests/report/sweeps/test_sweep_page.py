@@ -18,9 +18,9 @@ from robust.report.sweeps import print_sweep, render_sweep, write_sweep
 from robust.report.sweeps.content import NumberKey, SweepContent
 from robust.report.sweeps.differences import judged_differences, largest_difference
 from robust.report.sweeps.document import sweep_document
-from robust.report.sweeps.figures import MOST_PANELS, panel_figures
+from robust.report.sweeps.figures import MOST_PANELS, curve_figures, panel_figures
 from robust.report.sweeps.sentences import curve_sentences, sweep_lead
-from robust.report.sweeps.tables import report_link, rounded_count
+from robust.report.sweeps.tables import fits_table, report_link, rounded_count, wanted_table
 from robust.report.tables.model import Table, row_texts
 from tests.report.hostile import NAMES, ElementPage, controls
 from tests.report.sweeps.made import EPS, VANISH, WORST, curve, near, not_a_number, sweep
@@ -137,6 +137,24 @@ def test_a_misfit_stands_beside_the_number_of_images() -> None:
         "training images on."
     )
     assert doubtful.endswith("Do not rely on this: the points do not fall.")
+
+
+def test_what_is_not_decided_is_told_in_a_lower_voice_than_a_misfit() -> None:
+    quiet, loud = curve("a", "", "one model a size"), curve("b", "it bends", "one model a size")
+    told = curve_sentences([quiet, loud])
+    assert told[0].endswith("training images on. Not decided: one model a size.")
+    assert "rely" not in told[0] and told[2].endswith("Do not rely on this: it bends.")
+    cells = [row.cells[-1].text for row in fits_table([quiet, loud, curve("c")]).rows]
+    assert cells == [
+        "not decided: one model a size",
+        "no: it bends",
+        "nothing speaks against it",
+    ]
+    (figure,) = curve_figures([quiet])
+    assert "Dotted" not in figure.caption
+    assert "Dotted" in curve_figures([quiet, loud])[0].caption
+    remarks = [row.cells[-1].text for row in wanted_table([quiet]).rows]
+    assert remarks[0] == "one model a size"
 
 
 def test_five_hundred_models_are_a_usable_page() -> None:
