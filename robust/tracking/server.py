@@ -38,15 +38,18 @@ FOLDER = "report"
 CASE_TABLES = ("outcomes.csv", "outcomes.parquet", "certificates.csv", "corruptions.csv")
 """Files of a run directory with a line for each case."""
 VARIABLE = "MLFLOW_TRACKING_URI"
-_PATIENCE = {
+_FOR_A_CLIENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""A server that does not answer is said within a minute; MLflow waits for many. The user's own
-values stay."""
+"""A server that does not answer is said within a minute; MLflow waits for many. Nothing but the
+command's own output goes to standard output, which may be JSON. The user's own values stay."""
 _AT_ONCE, _METRICS_AT_ONCE = 100, 1000
 """Parameters or tags, and metrics, that MLflow takes in one request."""
+_NO_SCHEME = re.compile(r"[\w.-]+:\d{1,5}(/.*)?", re.ASCII)
+"""A host and a port alone, which MLflow takes for the name of a folder."""
 _DATABASE_FILE = "sqlite:///"
 _EXPERIMENT_DELETED = "deleted"
 
@@ -92,6 +95,10 @@ def _uri(spec: TrackSpec) -> str:
             f"[track] has no uri, and the environment variable {VARIABLE} is empty; give one: "
             'uri = "sqlite:///mlflow.db", or the address of a tracking server'
         )
+    if _NO_SCHEME.fullmatch(uri):
+        raise InputError(
+            f"the tracking uri {excerpt(uri, 200)} does not begin with http:// or https://"
+        )
     try:
         parts = urlsplit(uri)
         login = parts.scheme in ("http", "https") and "@" in parts.netloc
@@ -112,7 +119,7 @@ def _client(spec: TrackSpec) -> Iterator[Any]:
     """MLflow's client; whatever it raises becomes an InputError of one line without passwords."""
     uri = _uri(spec)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
-    ours = {name: value for name, value in _PATIENCE.items() if name not in os.environ}
+    ours = {name: value for name, value in _FOR_A_CLIENT.items() if name not in os.environ}
     os.environ.update(ours)
     try:
         with warnings.catch_warnings():
@@ -149,6 +156,8 @@ def _why(uri: str, error: Exception) -> str:
         return (
             f"the tracking server {shown} does not answer; is the address right, and does it run?"
         )
+    if "API request to endpoint" in said and "error code 404" in said:
+        return f"{shown} answers, but not as a tracking server of MLflow; is the address right?"
     return f"MLflow at {shown} refuses: {said}"
 
 

@@ -1,8 +1,9 @@
-"""`robust report` on a run directory that cannot be written."""
+"""`robust report` where a run directory cannot be written, or a server does not answer."""
 
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import RUN, Robust, contents, write_plan
+from tests.records.test_report import report
 
 
 @pytest.fixture
@@ -46,3 +48,19 @@ def test_a_file_that_was_asked_for_is_an_error(robust: Robust, read_only: Path) 
     assert line.startswith("robust: run cannot be written to: permission denied")
     assert line.endswith("; --format text writes no file")
     assert robust("report", read_only, "--format", "text").code == 0
+
+
+def test_a_server_that_is_down_costs_no_report(
+    robust: Robust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    Path("run").mkdir()
+    report().save(Path("run/report.json"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    answer = robust("report", "run", "--format", "html", "--track", address)
+    assert answer.code == 2 and answer.out == "wrote run/report.html\n"
+    assert answer.err.splitlines()[-1].startswith(f"robust: the tracking server {address} does not")
+    assert "Traceback" not in answer.err and Path("run/report.html").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -24,6 +26,7 @@ EXPERIMENTS = ROOT / "experiments"
 PLANS = [*EXPERIMENTS.glob("*/*.toml")]
 SWEEPS = [*EXPERIMENTS.glob("*/sweeps/*.toml")]
 RECIPES = [*FOLDER.glob("*.toml")]
+FILES = {"plan": PLANS, "recipe": RECIPES, "sweep": SWEEPS}
 
 
 @cache
@@ -109,3 +112,43 @@ def test_all_that_the_check_takes_in_several_forms_is_valid(text: str) -> None:
     raw = tomllib.loads(text)
     Plan.model_validate(raw)
     checker("plan").validate(raw)
+
+
+# --- Taplo itself: `npm install -g @taplo/cli` ---
+
+TAPLO = shutil.which("taplo")
+
+
+def taplo(folder: Path, *files: str) -> subprocess.CompletedProcess[str]:
+    """What the language server of editors says of files in a folder, from the folder above it."""
+    if TAPLO is None:
+        pytest.skip("needs Taplo (npm install -g @taplo/cli)")
+    command = [TAPLO, "check", "--colors", "never", *(f"{folder.name}/{name}" for name in files)]
+    return subprocess.run(command, cwd=folder.parent, capture_output=True, text=True, check=False)
+
+
+def write_schema(folder: Path, kind: str) -> str:
+    """The schema of a kind of file, and the line that docs/plan.md puts at the top of one."""
+    text = json.dumps(toml_schema(SCHEMAS[kind], kind))
+    (folder / f"{kind}.schema.json").write_text(text, encoding="utf-8")
+    (line,) = {b.text.splitlines()[0] for b in blocks("toml") if b.text.startswith("#:schema")}
+    return line.replace("plan", kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_taplo_takes_what_is_right_and_marks_what_is_wrong(kind: str, tmp_path: Path) -> None:
+    line = write_schema(tmp_path, kind)
+    texts = [p.read_text(encoding="utf-8") for p in FILES[kind]]
+    if kind == "plan":
+        others = ("sweeps.md", "training.md", "ranking.md")
+        texts += [b.text for b in blocks("toml") if not b.page.endswith(others)]
+    names = [f"{number}.toml" for number in range(len(texts))]
+    for name, text in zip(names, texts, strict=True):
+        (tmp_path / name).write_text(f"{line}\n{text}", encoding="utf-8")
+    right = taplo(tmp_path, *names)
+    assert right.returncode == 0, right.stderr
+    assert f"total={len(names)}" in right.stderr
+    (tmp_path / "wrong.toml").write_text(f"{line}\n{texts[0]}\n[nonsense]\na = 1\n", "utf-8")
+    wrong = taplo(tmp_path, "wrong.toml")
+    assert wrong.returncode == 1 and "nonsense" in wrong.stderr

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import http.server
 import logging
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,10 +183,27 @@ def test_a_server_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPat
         (f"http://me:{SECRET}@127.0.0.1:9", "MLFLOW_TRACKING_PASSWORD"),
         (f"postgresql://me:{SECRET}@127.0.0.1:9/runs", "postgresql://127.0.0.1:9/runs"),
         ("foo://bar", "foo://bar"),
+        ("127.0.0.1:5000", "does not begin with http:// or https://"),
+        ("mlflow.example.org:5000/path", "does not begin with http:// or https://"),
     ],
 )
 def test_addresses_that_cannot_be_used(uri: str, said: str) -> None:
     refused(TrackSpec(uri=uri), said)
+
+
+def test_a_server_of_something_else_is_named(tmp_path: Path) -> None:
+    class Silent(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Silent, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with pytest.raises(InputError, match="but not as a tracking server of MLflow") as raised:
+            track_report(every_number(), tmp_path, TrackSpec(uri=address))
+        server.shutdown()
+    assert address in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_an_address_must_be_given_somewhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,14 +15,25 @@ from robust.report.findings.document import attacked_tables, clean_table, findin
 from robust.report.formats.csv_tables import RESULTS, findings_csv
 from robust.report.formats.html import render_page
 from robust.report.formats.markdown import render_text
+from robust.report.formats.pdf import print_page
 from robust.report.formats.terminal import terminal_table
 
-_FORMATS: dict[str, tuple[str, Callable[[FindingsReport], str]]] = {
-    "html": ("report.html", lambda found: render_page(findings_document(found))),
-    "md": ("report.md", lambda found: render_text(findings_document(found))),
-    "csv": (RESULTS, findings_csv),
+_FORMATS: dict[str, tuple[str, Callable[[FindingsReport], bytes]]] = {
+    "html": ("report.html", lambda found: _bytes(_page(found))),
+    "md": ("report.md", lambda found: _bytes(render_text(findings_document(found)))),
+    "csv": (RESULTS, lambda found: _bytes(findings_csv(found))),
+    "pdf": ("report.pdf", lambda found: print_page(_page(found))),
 }
 """File and rendering by format."""
+_BY_DEFAULT = ("html", "md", "csv")
+
+
+def _page(found: FindingsReport) -> str:
+    return render_page(findings_document(found))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def write_findings(found: FindingsReport, folder: Path, *formats: str) -> list[Path]:
@@ -31,7 +42,7 @@ def write_findings(found: FindingsReport, folder: Path, *formats: str) -> list[P
     InputError for a format that a report on several findings does not have.
     """
     written = []
-    for name in formats or tuple(_FORMATS):
+    for name in formats or _BY_DEFAULT:
         if name not in _FORMATS:
             raise InputError(
                 f"a report on several findings has no format {name!r}; "
@@ -39,7 +50,7 @@ def write_findings(found: FindingsReport, folder: Path, *formats: str) -> list[P
             )
         file, render = _FORMATS[name]
         path = folder / file
-        write_atomically(path, render(found).encode("utf-8", "replace"))
+        write_atomically(path, render(found))
         written.append(path)
     return written
 

@@ -16,11 +16,14 @@ from pathlib import Path
 import pytest
 
 from robust.errors import InputError
-from robust.records import Report
+from robust.records import FindingEntry, FindingsReport, Report
 from robust.report import write_report
+from robust.report.findings import write_findings
+from robust.report.findings.document import lead
 from robust.report.formats import pdf
 from robust.report.text.headline import headline
 from tests.records.test_report import report
+from tests.report.outlined_runs import STRUCTURES, outline_audit
 
 BROWSER = next(filter(None, map(shutil.which, pdf.BROWSERS)), None)
 READER = shutil.which("pdftotext")
@@ -54,11 +57,16 @@ def long_report() -> Report:
 @pytest.fixture(scope="module", params=PRINTERS)
 def text(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """What `pdftotext` reads of a printed report; pages end in a form feed."""
-    if READER is None:
-        pytest.skip("needs pdftotext (Debian: apt-get install poppler-utils)")
     with only(request.param):
         (path,) = write_report(long_report(), tmp_path_factory.mktemp(request.param), "pdf")
     assert path.name == "report.pdf" and path.stat().st_mode & 0o077 == 0
+    return read(path)
+
+
+def read(path: Path) -> str:
+    """What `pdftotext` reads of a file, columns side by side; skips where it is not there."""
+    if READER is None:
+        pytest.skip("needs pdftotext (Debian: apt-get install poppler-utils)")
     command = [READER, "-layout", str(path), "-"]
     return subprocess.run(command, capture_output=True, check=True).stdout.decode("utf-8")
 
@@ -87,6 +95,54 @@ def test_every_page_has_its_number_and_every_part_of_a_table_its_heads(text: str
 
 def test_no_control_is_printed(text: str) -> None:
     assert "Skip to the report" not in text and not re.search(r"Attack\s+all\b", text)
+
+
+@pytest.fixture(scope="module")
+def outlined(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """A report on outlines, and its run with example images."""
+    out = tmp_path_factory.mktemp("outlined") / "run"
+    return outline_audit(out), out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("printer", PRINTERS)
+def test_outlines_are_printed_whole(printer: str, outlined: tuple[Report, Path]) -> None:
+    """Every score of a structure, no head cut in the middle of a word, no page of a heading alone."""
+    found, run = outlined
+    with only(printer):
+        (path,) = write_report(found, run, "pdf")
+    printed = read(path)
+    for row in (found.clean, *found.worst_cases):
+        for name in STRUCTURES:
+            dice = row.outlines[name].dice
+            assert dice is not None and dice.low is not None and dice.high is not None
+            assert f"{dice.value:.3f}" in printed
+            assert f"[{dice.low:.3f}, {dice.high:.3f}]" in printed
+    assert re.search(r"structure +condition +cases +Dice", printed)
+    pages = [flat(page) for page in printed.split("\f") if page.strip()]
+    (examples,) = [page for page in pages if "Example images" in page]
+    assert "the model's under attack" in examples and "outlines: true" in examples
+    thirds = [page for page in pages if "structure size cases" in page]
+    assert thirds and all(re.search(r"(small|medium|large) \(", page) for page in thirds)
+    assert all(len(page.split()) > 40 for page in pages[:-1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("printer", PRINTERS)
+def test_several_findings_are_printed(printer: str, tmp_path: Path) -> None:
+    entries = tuple(FindingEntry(name, name.lower()) for name in ("Edema", "Mass"))
+    left = FindingEntry("Hernia", "hernia", "no case has it in split test")
+    reports = tuple((entry, report(attacks={"PGD": "PGD(steps=20)"})) for entry in entries)
+    found = FindingsReport("Two of three", (*entries, left), reports)
+    with only(printer):
+        (path,) = write_findings(found, tmp_path, "pdf")
+    assert path == tmp_path / "report.pdf" and path.stat().st_mode & 0o077 == 0
+    printed = flat(read(path))
+    for sentence in lead(found):
+        assert flat(sentence) in printed
+    for entry, one in reports:
+        assert re.search(rf"{entry.finding} \d+ \d+ {one.model.threshold:.3g}", printed)
+    assert "Hernia no case has it in split test" in printed and "page 1 of" in printed
 
 
 @pytest.mark.parametrize("printer", PRINTERS)
