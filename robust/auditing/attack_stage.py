@@ -61,7 +61,7 @@ class AttackStage:
             session.runner.logits,
             session.task,
             gradients=has_gradients(session.classifier),
-            random=bool(session.store.get(RANDOM)),
+            random=session.store.get(RANDOM) is True,
             chunk=max(map(len, session.runner.chunks), default=1),
         )
 

@@ -207,11 +207,12 @@ class Stored:
         if self.wide is not None:
             return self._shaped(self._wide_pixels(target, original, eps))
         if original is None:
-            start, reach = np.full(target.shape, self.levels // 2, np.int64), math.inf
+            start = np.full(target.shape, self.levels // 2, np.int64)
+            eps = math.inf
         else:
-            start, reach = _channels_first(original).astype(np.int64) - self.low, eps
+            start = _channels_first(original).astype(np.int64) - self.low
         clean = torch.from_numpy(self.table()[start])
-        shown = self.nearest(torch.from_numpy(target), clean, reach).numpy()
+        shown = self.nearest(torch.from_numpy(target), clean, eps).numpy()
         return self._shaped(_shades_of(self).values_of(shown, start) + self.low)
 
     def nearest(self, image: Tensor, original: Tensor, eps: float | Floats = math.inf) -> Tensor:

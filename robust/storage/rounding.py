@@ -72,7 +72,8 @@ class StoredBatch:
         """Only the files at these places."""
         if len(rows) == len(self.cases):
             return self
-        cases, originals = (tuple(one[i] for i in rows) for one in (self.cases, self.originals))
+        cases = tuple(self.cases[row] for row in rows)
+        originals = tuple(self.originals[row] for row in rows)
         return StoredBatch(cases, originals, self.clean[rows], self.eps)
 
 

@@ -173,7 +173,7 @@ class FittedLaw:
         with np.errstate(invalid="ignore", divide="ignore"):
             step = turned * (self._reach / length)[:, None]
         on_ellipse = np.stack([self._free + step, self._free - step])
-        on_ellipse[~_inside(on_ellipse)] = np.nan
+        on_ellipse[np.logical_not(_inside(on_ellipse))] = np.nan
         inside = (np.concatenate([self._on_bounds, on_ellipse]) * along).sum(-1)
         outside = self._within < 0
         low = np.where(np.isnan(inside), np.inf, inside).min(0)

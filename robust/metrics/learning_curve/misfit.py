@@ -7,6 +7,8 @@ seen; the interval allows for that.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import stats as scipy_stats
 
@@ -63,9 +65,10 @@ def _worst(law: FittedLaw) -> float:
     def distance(size: float) -> float:
         own = law.images == size
         off = float(law.errors[own].mean()) - law.value(size)
-        return abs(off) * float(law.weights[own].sum()) ** 0.5
+        return abs(off) * math.sqrt(law.weights[own].sum())
 
-    return max(np.unique(law.images).tolist(), key=distance)
+    sizes: list[float] = np.unique(law.images).tolist()
+    return max(sizes, key=distance)
 
 
 def _falls(law: FittedLaw) -> bool:
