@@ -34,6 +34,7 @@ ONE = "L∞ 1/255"
 DETECTORS = (
     *("KernelDensity", "LID", "Mahalanobis", "DeepFeatures", "QuantizedFeatures", "MaxSoftmax"),
 )
+STARTS = ("pretrained", "random")
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
 Verdict = Literal["holds", "does not hold", "not told apart"]
 
@@ -198,14 +199,31 @@ def detector_table(sweeps: Sequence[Sweep]) -> str:
     for level in levels(sweeps, MODALITIES):
         cells = []
         for name in DETECTORS:
-            fitted = name if name == "MaxSoftmax" else f"{name} fitted on PGD 1/255"
-            found = level.numbers(DETECTOR_AUC, f"{fitted}, PGD, {ONE}")
-            nulls = level.numbers(f"{DETECTOR_AUC}, null control", fitted)
+            found = level.numbers(DETECTOR_AUC, f"{_fitted(name)}, PGD, {ONE}")
+            nulls = level.numbers(f"{DETECTOR_AUC}, null control", _fitted(name))
             controls += [null.value for null in nulls if null]
             cells.append(areas(found) + _said([above(one, 0.98) for one in found]))
         rows.append([level.name, *cells])
     said = f"Null controls: {min(controls):.3f} to {max(controls):.3f}." if controls else ""
     return markdown(("", *DETECTORS), rows) + f"\n{said}"
+
+
+def detector_counts(sweeps: Sequence[Sweep]) -> str:
+    """Of how many networks the AUC of `detector_table` lies above or below .98, by their start."""
+    rows = []
+    for start in STARTS:
+        levels_of = [one for one in levels(sweeps, MODALITIES) if start in one.level]
+        networks = sum(len(one.members) for one in levels_of)
+        cells = []
+        for name in DETECTORS:
+            verdicts = [
+                above(one, 0.98)
+                for level in levels_of
+                for one in level.numbers(DETECTOR_AUC, f"{_fitted(name)}, PGD, {ONE}")
+            ]
+            cells.append(f"{verdicts.count('holds')} / {verdicts.count('does not hold')}")
+        rows.append([f"{start}, {networks} networks", *cells])
+    return markdown(("above / below .98", *DETECTORS), rows)
 
 
 def told(sweeps: Sequence[Sweep]) -> str:
@@ -243,6 +261,10 @@ def _joined(found: Sequence[Estimate | None], factor: int, digits: int) -> str:
     return f"{values} [{factor * min(lows):.{digits}f}, {factor * max(highs):.{digits}f}]"
 
 
+def _fitted(detector: str) -> str:
+    return detector if detector == "MaxSoftmax" else f"{detector} fitted on PGD 1/255"
+
+
 def _said(verdicts: Sequence[Verdict]) -> str:
     """` (2 above, 1 below)`: of how many seeds the interval tells."""
     words = (("holds", "above"), ("does not hold", "below"))
@@ -260,6 +282,7 @@ def main(asked: Options) -> None:
         capacity_table(sweeps, "capacity"),
         capacity_table(sweeps, "architectures"),
         detector_table(sweeps),
+        detector_counts(sweeps),
     )
     print("\n\n".join(tables))
 

@@ -60,6 +60,7 @@ def test_the_wheel_holds_the_packages_with_their_data_and_nothing_else(
         check=False,
     ).stdout.split()
     assert set(tracked) <= names
+    assert {f"{top}/py.typed" for top in ("robust", "attacks", "detectors")} <= names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
