@@ -84,7 +84,9 @@ def lead(found: FindingsReport) -> tuple[str, ...]:
     if len(ordered) > 1:
         (_, low, least), (_, high, most) = ordered[0], ordered[-1]
         sentences.append(
-            f"Without attack its AUC is lowest for {low}, {decimal(least)}, and highest for "
+            f"Without attack its AUC is {decimal(least)} for each of them."
+            if decimal(least) == decimal(most)
+            else f"Without attack its AUC is lowest for {low}, {decimal(least)}, and highest for "
             f"{high}, {decimal(most)}."
         )
     sentences += _attack_sentence(reports)
