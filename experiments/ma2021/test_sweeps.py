@@ -13,8 +13,11 @@ from experiments.ma2021.sweep_tables import (
     apart,
     attack_table,
     below,
+    counted,
     curve_table,
+    detector_counts,
     detector_table,
+    levels,
     take,
     told,
 )
@@ -25,7 +28,7 @@ from robust.sweeps.grid import members_of
 from robust.sweeps.spec import load_sweep
 
 FILES = Path(__file__).parent / "sweeps"
-COUNTS = {"chest": 9, "fundus": 12, "dermoscopy": 6, "capacity": 12}
+COUNTS = {"chest": 9, "fundus": 12, "dermoscopy": 6, "capacity": 12, "architectures": 15}
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -37,7 +40,7 @@ def test_members(name: str) -> None:
         assert member.recipe is not None and member.recipe.data is not None
         assert member.recipe.network.size == member.recipe.data.size == pixels
         assert member.recipe.training.seed == int(member.levels["seed"])
-        pretrained = member.levels.get("start") == "pretrained"
+        pretrained = name == "architectures" or member.levels.get("start") == "pretrained"
         assert (member.recipe.network.weights is not None) == pretrained
         assert member.recipe.network.pretrained == pretrained
         assert member.plan.report.gallery == 0
@@ -61,14 +64,22 @@ def test_attacks_are_the_papers(name: str) -> None:
 
 def made() -> SweepReport:
     """Two members, of which one was run: 3 of 300 left by PGD, 60 by FGSM."""
-    axes = (SweepAxis("start", ("pretrained", "random")),)
+    axes = (SweepAxis("start", ("pretrained", "random")), SweepAxis("seed", ("0", "1")))
     members = tuple(
-        SweepMember(one, {"start": one}, f"runs/{one}", why_not=why)
-        for one, why in (("pretrained", ""), ("random", "not finished yet"))
+        SweepMember(f"{one}, seed {seed}", {"start": one, "seed": seed}, f"runs/{one}", why_not=why)
+        for one, seed, why in (
+            *(("pretrained", seed, "") for seed in "01"),
+            ("random", "0", "not finished yet"),
+        )
     )
 
     def number(measure: str, condition: str, value: float, low: float, high: float) -> SweepNumber:
-        return SweepNumber("pretrained", measure, condition, Estimate(value, low, high, 300, 290))
+        estimate = Estimate(value, low, high, 300, 290)
+        return SweepNumber("pretrained, seed 0", measure, condition, estimate)
+
+    def other(measure: str, condition: str, value: float, low: float, high: float) -> SweepNumber:
+        estimate = Estimate(value, low, high, 200, 190)
+        return SweepNumber("pretrained, seed 1", measure, condition, estimate)
 
     robust, detector = "robust accuracy", "detector AUC"
     return SweepReport(
@@ -82,6 +93,10 @@ def made() -> SweepReport:
             number(robust, "worst case, L∞ 1/255", 0.005, 0.001, 0.02),
             number(detector, "LID fitted on PGD 1/255, PGD, L∞ 1/255", 0.9, 0.88, 0.92),
             number(f"{detector}, null control", "LID fitted on PGD 1/255", 0.5, 0.45, 0.55),
+            other("clean accuracy", "clean", 0.8, 0.76, 0.84),
+            other(robust, "PGD, L∞ 1/255", 0.05, 0.02, 0.08),
+            other(robust, "FGSM, L∞ 1/255", 0.06, 0.03, 0.1),
+            other(detector, "LID fitted on PGD 1/255, PGD, L∞ 1/255", 0.99, 0.985, 1.0),
         ),
     )
 
@@ -93,14 +108,17 @@ def test_tables_show_what_was_run_and_name_what_was_not(tmp_path: Path) -> None:
     sweeps = take(tmp_path / "out", tmp_path / "results")
     assert [sweep.name for sweep in sweeps] == ["chest"]
     assert take(tmp_path / "gone", tmp_path / "results") == sweeps
-    assert told(sweeps) == "- chest: 1 of 2 were run. Not run: random."
+    assert told(sweeps) == "- chest: 2 of 3 were run. Not run: random, seed 0."
     row = attack_table(sweeps).splitlines()[-1]
-    assert "| 90.0 [87.0, 93.0] |" in row and "| 300 | 20.0 [16.0, 25.0] | – |" in row  # noqa: RUF001
-    assert row.endswith("| not told apart | yes |") and "random" not in attack_table(sweeps)
-    assert "| 0.5 [0.1, 2.0] |" in curve_table(sweeps)
-    detected = detector_table(sweeps)
-    assert "| chest, pretrained | – | .900 [.880, .920] below | – |" in detected  # noqa: RUF001
-    assert detected.endswith("Null controls: 0.500 to 0.500.")
+    assert "| chest, pretrained | 90.0, 80.0 [76.0, 93.0] |" in row
+    assert "| 300, 200 | 20.0, 6.0 [3.0, 25.0] | –, – |" in row  # noqa: RUF001
+    assert row.endswith("| 1 not told apart, 1 does not hold | 1 yes, 1 not shown |")
+    assert "random" not in attack_table(sweeps)
+    assert "| 0.5, – [0.1, 2.0] |" in curve_table(sweeps)  # noqa: RUF001
+    lid = ".900, .990 [.880, 1.000] (1 above, 1 below)"
+    assert f"| chest, pretrained | –, – | {lid} | –, – |" in detector_table(sweeps)  # noqa: RUF001
+    assert detector_table(sweeps).endswith("Null controls: 0.500 to 0.500.")
+    assert "| pretrained, 2 networks | 0 / 0 | 1 / 1 | 0 / 0 |" in detector_counts(sweeps)
 
 
 def test_verdicts_need_the_whole_interval() -> None:
@@ -110,4 +128,7 @@ def test_verdicts_need_the_whole_interval() -> None:
     assert above(Estimate(0.99, 0.985, 1.0, 300, 300), 0.98) == "holds"
     assert below(None, 0.01) == above(None, 0.98) == "not told apart"
     assert apart(Estimate(0.3, 0.2, 0.4, 9, 9), few) and not apart(few, few)
-    assert Sweep("chest", made()).robust(made().members[1], "PGD, L∞ 1/255") is None
+    assert counted(["yes", "yes"]) == "yes" and counted(["no", "yes", "yes"]) == "1 no, 2 yes"
+    (level,) = levels([Sweep("chest", made())], ["chest"])
+    assert [member.levels["seed"] for member in level.members] == ["0", "1"]
+    assert level.robust("BIM, L∞ 1/255") == [None, None]

@@ -44,6 +44,7 @@ def test_clean_figures_and_two_rows_of_the_table(
         assert found.value == pytest.approx(known.value, abs=1.5 / 520)
 
 
+@pytest.mark.slow
 def test_the_author_ranked_by_tied_sigmoids(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER.parent.parent)
     classifier, cases = open_plan(load_plan(FOLDER / "plan.toml"), "cpu")

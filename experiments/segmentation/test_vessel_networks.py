@@ -67,6 +67,7 @@ def _dice(segmenter: Segmenter, image: Path, mask: Path) -> float:
     return float(2 * (predicted & true).sum() / (predicted.sum() + true.sum()))
 
 
+@pytest.mark.slow
 def test_both_take_an_image_of_their_smallest_size(data: Path) -> None:
     for name, weights in (("lwnet", "lwnet_wnet_drive.pth"), ("m2unet", "m2unet_drive.pth")):
         segmenter = load(data, name, weights, 0.5)

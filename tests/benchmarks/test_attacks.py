@@ -20,7 +20,8 @@ from robust import Classifier, Segmenter, open_cases
 from robust.demo import network
 from robust.pytest_plugin.benchmark import AttackBenchmark
 
-pytestmark = pytest.mark.benchmark(group="attacks")
+# That every attack runs is shown by tests/attacks; here its time counts.
+pytestmark = [pytest.mark.benchmark(group="attacks"), pytest.mark.slow]
 
 SHORTER: dict[str, Attack] = {
     "CarliniWagnerL2": CarliniWagnerL2(steps=10, binary_steps=3),
