@@ -226,6 +226,16 @@ def detector_counts(sweeps: Sequence[Sweep]) -> str:
     return markdown(("above / below .98", *DETECTORS), rows)
 
 
+def doubt_table(sweeps: Sequence[Sweep]) -> str:
+    """The warnings of the audits, each with the number of seeds that it stands beside."""
+    rows = []
+    for level in levels(sweeps, SWEEPS):
+        found = Counter(flag for member in level.members for flag in member.flags)
+        of = len(level.members)
+        rows.append([level.name, "; ".join(f"{flag}: {n} of {of}" for flag, n in found.items())])
+    return markdown(("", "warnings"), [[name, said or "none"] for name, said in rows])
+
+
 def told(sweeps: Sequence[Sweep]) -> str:
     """Which members were run, and which were not."""
     lines = []
@@ -283,6 +293,7 @@ def main(asked: Options) -> None:
         capacity_table(sweeps, "architectures"),
         detector_table(sweeps),
         detector_counts(sweeps),
+        doubt_table(sweeps),
     )
     print("\n\n".join(tables))
 

@@ -17,6 +17,7 @@ from experiments.ma2021.sweep_tables import (
     curve_table,
     detector_counts,
     detector_table,
+    doubt_table,
     levels,
     take,
     told,
@@ -66,7 +67,13 @@ def made() -> SweepReport:
     """Two members, of which one was run: 3 of 300 left by PGD, 60 by FGSM."""
     axes = (SweepAxis("start", ("pretrained", "random")), SweepAxis("seed", ("0", "1")))
     members = tuple(
-        SweepMember(f"{one}, seed {seed}", {"start": one, "seed": seed}, f"runs/{one}", why_not=why)
+        SweepMember(
+            f"{one}, seed {seed}",
+            {"start": one, "seed": seed},
+            f"runs/{one}",
+            flags=() if why or seed == "1" else ("more steps still help",),
+            why_not=why,
+        )
         for one, seed, why in (
             *(("pretrained", seed, "") for seed in "01"),
             ("random", "0", "not finished yet"),
@@ -118,6 +125,7 @@ def test_tables_show_what_was_run_and_name_what_was_not(tmp_path: Path) -> None:
     lid = ".900, .990 [.880, 1.000] (1 above, 1 below)"
     assert f"| chest, pretrained | –, – | {lid} | –, – |" in detector_table(sweeps)  # noqa: RUF001
     assert detector_table(sweeps).endswith("Null controls: 0.500 to 0.500.")
+    assert "| chest, pretrained | more steps still help: 1 of 2 |" in doubt_table(sweeps)
     assert "| pretrained, 2 networks | 0 / 0 | 1 / 1 | 0 / 0 |" in detector_counts(sweeps)
 
 
