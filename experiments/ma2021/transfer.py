@@ -136,28 +136,33 @@ def main(asked: Options) -> None:
 
 
 def by_kind(networks: Mapping[str, Trained], found: Mapping[tuple[str, str, int], Estimate]) -> str:
-    """For each kind of pair: mean, least and most over pairs of different networks."""
+    """Of pairs of different networks, by kind: mean, least and most, what the intervals span."""
     kinds = list(dict.fromkeys(one.kind for one in networks.values()))
     rows = []
     for eps in EPS:
         for source in (*kinds, NOISE):
             row = [f"{eps}/255, {source}"]
             for target in kinds:
-                values = [
-                    100 * turned.value
+                turned_by = [
+                    turned
                     for (s, t, size), turned in found.items()
                     if size == eps
                     and s != t
                     and (NOISE if s == NOISE else networks[s].kind) == source
                     and networks[t].kind == target
                 ]
-                row.append(
-                    f"{np.mean(values):.0f} ({min(values):.0f} to {max(values):.0f})"
-                    if values
-                    else "–"  # noqa: RUF001  (an en dash on purpose)
-                )
+                row.append(_spanned(turned_by))
             rows.append(row)
     return markdown(("made on", *kinds), rows)
+
+
+def _spanned(found: Sequence[Estimate]) -> str:
+    if not found:
+        return "–"  # noqa: RUF001  (an en dash on purpose)
+    values = [100 * one.value for one in found]
+    ends = [100 * end for one in found for end in (one.low, one.high) if end is not None]
+    span = f" [{min(ends):.0f}, {max(ends):.0f}]" if ends else ""
+    return f"{np.mean(values):.0f} ({min(values):.0f} to {max(values):.0f}){span}"
 
 
 def draw(shown: Mapping[tuple[str, str], Estimate], names: Sequence[str]) -> Figure:
