@@ -169,6 +169,11 @@ def distance_field(norm: str) -> str:
     return norm.lower().replace("-", "_")
 
 
+def printed_threat(norm: str, eps: float | None) -> str:
+    """Norm and eps as reports print them: `L∞ 1/255`, `L2 0.5`."""
+    return f"{norm_text(norm)} {eps_text(eps, norm)}"
+
+
 def norm_text(norm: str) -> str:
     """The norm as reports print it: `L∞`, and the others as they are."""
     return "L∞" if norm == "Linf" else norm

@@ -192,6 +192,13 @@ def percent(one: Estimate | None) -> str:
     return f"{100 * one.value:.1f} {interval_text(one, 100, 1)}"
 
 
+def span(found: Iterable[Estimate | None], factor: float = 100, digits: int = 0) -> str:
+    """` [88.0, 94.1]`, from the least to the greatest end of the intervals; empty without any."""
+    known = [one.interval for one in found if one is not None and one.interval is not None]
+    ends = [factor * end for interval in known for end in interval]
+    return f" [{min(ends):.{digits}f}, {max(ends):.{digits}f}]" if ends else ""
+
+
 def started(main: Any, doc: str | None, home: Path = RESULTS) -> None:
     """Run a script's `main(options)`; wrong input in one line."""
     try:

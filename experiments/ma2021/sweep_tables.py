@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from experiments.ma2021.common import Options, started
+from experiments.ma2021.common import Options, span, started
 from experiments.ma2021.detection_tables import markdown
 from robust.records import Estimate
 from robust.records.sweep import SWEEP, SweepMember, SweepReport
@@ -76,6 +76,10 @@ class Level:
 
     def robust(self, condition: str) -> list[Estimate | None]:
         return self.numbers(ROBUST_ACCURACY, condition)
+
+    def detected(self, detector: str) -> list[Estimate | None]:
+        """The paired AUC of a detector under PGD at 1/255."""
+        return self.numbers(DETECTOR_AUC, f"{_fitted(detector)}, PGD, {ONE}")
 
 
 def levels(sweeps: Sequence[Sweep], names: Iterable[str]) -> list[Level]:
@@ -199,7 +203,7 @@ def detector_table(sweeps: Sequence[Sweep]) -> str:
     for level in levels(sweeps, MODALITIES):
         cells = []
         for name in DETECTORS:
-            found = level.numbers(DETECTOR_AUC, f"{_fitted(name)}, PGD, {ONE}")
+            found = level.detected(name)
             nulls = level.numbers(f"{DETECTOR_AUC}, null control", _fitted(name))
             controls += [null.value for null in nulls if null]
             cells.append(areas(found) + _said([above(one, 0.98) for one in found]))
@@ -216,11 +220,7 @@ def detector_counts(sweeps: Sequence[Sweep]) -> str:
         networks = sum(len(one.members) for one in levels_of)
         cells = []
         for name in DETECTORS:
-            verdicts = [
-                above(one, 0.98)
-                for level in levels_of
-                for one in level.numbers(DETECTOR_AUC, f"{_fitted(name)}, PGD, {ONE}")
-            ]
+            verdicts = [above(one, 0.98) for level in levels_of for one in level.detected(name)]
             cells.append(f"{verdicts.count('holds')} / {verdicts.count('does not hold')}")
         rows.append([f"{start}, {networks} networks", *cells])
     return markdown(("above / below .98", *DETECTORS), rows)
@@ -264,11 +264,7 @@ def take(out: Path, results: Path) -> list[Sweep]:
 
 def _joined(found: Sequence[Estimate | None], factor: int, digits: int) -> str:
     values = ", ".join(NONE if one is None else f"{factor * one.value:.{digits}f}" for one in found)
-    lows = [one.low for one in found if one is not None and one.low is not None]
-    highs = [one.high for one in found if one is not None and one.high is not None]
-    if not lows or not highs:
-        return values
-    return f"{values} [{factor * min(lows):.{digits}f}, {factor * max(highs):.{digits}f}]"
+    return values + span(found, factor, digits)
 
 
 def _fitted(detector: str) -> str:

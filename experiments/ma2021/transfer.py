@@ -30,6 +30,7 @@ from experiments.ma2021.common import (
     interval,
     numbers,
     percent,
+    span,
     started,
     write_plot,
     write_table,
@@ -160,9 +161,7 @@ def _spanned(found: Sequence[Estimate]) -> str:
     if not found:
         return "–"  # noqa: RUF001  (an en dash on purpose)
     values = [100 * one.value for one in found]
-    ends = [100 * end for one in found for end in (one.low, one.high) if end is not None]
-    span = f" [{min(ends):.0f}, {max(ends):.0f}]" if ends else ""
-    return f"{np.mean(values):.0f} ({min(values):.0f} to {max(values):.0f}){span}"
+    return f"{np.mean(values):.0f} ({min(values):.0f} to {max(values):.0f}){span(found)}"
 
 
 def draw(shown: Mapping[tuple[str, str], Estimate], names: Sequence[str]) -> Figure:

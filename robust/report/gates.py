@@ -36,7 +36,7 @@ from robust.report.text.format import (
 )
 from robust.report.text.vocabulary import GateWords
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text, parse_certified, parse_threat, same_eps
+from robust.units import parse_certified, parse_threat, printed_threat, same_eps
 
 GateOutcome = Literal["passed", "failed", "undecided"]
 """`undecided`: the number is missing or void, or there are too few groups to show it."""
@@ -194,12 +194,12 @@ def _worst_case(
     said = _words(report, entry)
     if not isinstance(required, Mapping):
         row = report.worst
-        name = f"{said.name} at {_threat(row.norm, row.eps)}"
+        name = f"{said.name} at {printed_threat(row.norm, row.eps)}"
         yield _rate(name, required, row, entry, _path(report, row), said)
         return
     for key, bound in required.items():
         norm, eps = parse_threat(key, report.plan["audit"]["norm"])
-        name = f"{said.name} at {_threat(norm, eps)}"
+        name = f"{said.name} at {printed_threat(norm, eps)}"
         rows = [r for r in report.worst_cases if r.norm == norm and same_eps(r.eps, eps)]
         if rows:
             yield _rate(name, bound, rows[0], entry, _path(report, rows[0]), said)
@@ -258,7 +258,7 @@ def _detectors(
             continue
         key = detection.image_sets[detection.key_attack]
         attack = short(key.name) if entry == "detector_auc" else "adaptive attacks"
-        name += f" on {attack}, {_threat(key.norm, key.eps)}"
+        name += f" on {attack}, {printed_threat(key.norm, key.eps)}"
         alarms = {null.detector for null in detection.null_controls if null.alarm}
         figure = _detector_figure(detection, detector, entry)
         if detector in alarms:
@@ -344,7 +344,9 @@ def _certified(report: Report, required: float | Mapping[str, float]) -> Iterato
 
 def _proof(one: CertifiedAccuracy, place: int, at: int, required: float) -> GateResult:
     point = one.points[at]
-    name = f"certified accuracy by {plain(one.certificate)} at {_threat(one.norm, point.eps)}"
+    name = (
+        f"certified accuracy by {plain(one.certificate)} at {printed_threat(one.norm, point.eps)}"
+    )
     estimate = point.certified
     path = f"/certificates/{place}/points/{at}/certified"
     figure = _Figure(estimate, estimate.low, estimate.groups, path, perfect="all were proven")
@@ -414,7 +416,3 @@ def _no_flags(
 def _path(report: Report, row: AttackResult) -> str:
     """JSON pointer to the worst case in report.json."""
     return f"/worst_cases/{next(i for i, r in enumerate(report.worst_cases) if r is row)}"
-
-
-def _threat(norm: str, eps: float | None) -> str:
-    return f"{norm_text(norm)} {eps_text(eps, norm)}"

@@ -27,7 +27,7 @@ from robust.records import (
 from robust.records.verdicts import is_withheld
 from robust.report.text.format import condition, plain
 from robust.report.text.scenarios import SCENARIO_WORDS, scenario_effort, scenario_size
-from robust.units import eps_text, format_threat, norm_text
+from robust.units import format_threat, printed_threat
 
 Section = Literal[
     "clean",
@@ -264,7 +264,7 @@ def _of_detector(found: Detection, one: DetectorScore | NullControl, where: str)
 def _image_set(images: ImageSet) -> str:
     if not images.norm:
         return plain(images.name)
-    return f"{plain(images.name)}, {norm_text(images.norm)} {eps_text(images.eps, images.norm)}"
+    return f"{plain(images.name)}, {printed_threat(images.norm, images.eps)}"
 
 
 def _seen(
@@ -430,7 +430,7 @@ def _certificate(proof: CertifiedAccuracy) -> Iterator[ReportedNumber]:
 
 
 def _storage(one: Survival, noise: _Noise | None) -> Iterator[ReportedNumber]:
-    text = f"saved as files, {norm_text('Linf')} {eps_text(one.eps)}"
+    text = f"saved as files, {printed_threat('Linf', one.eps)}"
     where = MeasuredUnder(text, norm="Linf", eps=one.eps)
     by_noise = None if noise is None else noise.get(("success", ""))
     random = () if by_noise is None else (ControlNumber(f"{NOISE}, not saved", by_noise),)
@@ -457,7 +457,7 @@ def _deployed(twin: Twin) -> Iterator[ReportedNumber]:
     yield number("audited_model_accuracy", clean, twin.audited_accuracy)
     yield number("deployed_version_accuracy", clean, twin.twin_accuracy)
     for shown in twin.shown:
-        size = f"{norm_text(shown.norm)} {eps_text(shown.eps, shown.norm)}"
+        size = printed_threat(shown.norm, shown.eps)
         text = f"images made on the audited model, {size}"
         where = MeasuredUnder(text, norm=shown.norm, eps=shown.eps, kind="shown images")
         yield number("agreement", where, shown.agreement)
@@ -466,7 +466,7 @@ def _deployed(twin: Twin) -> Iterator[ReportedNumber]:
         yield number("deployed_version_alone_fooled", where, shown.twin_alone)
         yield number("audited_model_alone_fooled", where, shown.audited_alone)
     for one in twin.attacked:
-        size = f"{norm_text(one.norm)} {eps_text(one.eps, one.norm)}"
+        size = printed_threat(one.norm, one.eps)
         text = f"{plain(one.attack)} with {one.queries} queries on each, {size}"
         where = MeasuredUnder(
             text, attack=one.attack, norm=one.norm, eps=one.eps, of=f"budget {one.queries}"

@@ -17,7 +17,7 @@ from robust.report.comparison.compare import not_finished
 from robust.report.numbers import ReportedNumber, reported_numbers
 from robust.report.text.format import plain
 from robust.sweeps.grid import text_of_value
-from robust.units import eps_text, norm_text
+from robust.units import eps_text, printed_threat
 
 CLEAN_ACCURACY, ROBUST_ACCURACY, UNDER_ATTACK = (
     "clean accuracy",
@@ -85,7 +85,7 @@ def _condition(one: ReportedNumber) -> str:
     results: two members may have two.
     """
     under, subject = one.under, plain(one.under.subject)
-    size = f"{norm_text(under.norm)} {eps_text(under.eps, under.norm)}" if under.norm else ""
+    size = printed_threat(under.norm, under.eps) if under.norm else ""
     if one.section == "certificates":
         return f"{subject}, {size}"
     if one.section == "corruptions":

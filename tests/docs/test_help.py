@@ -11,29 +11,12 @@ import torch
 import torchvision
 
 from robust.cli import app as cli
+from tests.cli.test_sweep import SWEEP
 from tests.docs.conftest import call
 from tests.drafting import sets
 
 EXAMPLE = re.compile(r"Example(?: \(after ([^)]*)\))?: (robust .*)")
 """What comes before it, if anything does, and the command; or several, one after the other."""
-SWEEP = """
-title = "Two seeds"
-
-[recipe]
-data = { path = "phantom:chest_xray", count = 16, pixels = 32 }
-network = { architecture = "torchvision:squeezenet1_1", pretrained = false, size = 32 }
-training = { epochs = 1, batch = 8 }
-
-[plan]
-attacks = [{ name = "FGSM" }]
-audit = { eps = ["2/255"] }
-report = { gallery = 0 }
-doubts = { probe = false }
-
-[[axes]]
-name = "seed"
-values = [0, 1]
-"""
 REGISTERED = [info.name or "" for info in cli.app.registered_commands]
 
 

@@ -16,7 +16,7 @@ from robust.metrics.paired import Paired, balanced_difference
 from robust.records import Estimate, Report
 from robust.report.comparison.outcomes import plain_cell, verified_table
 from robust.report.text.format import listed, plain
-from robust.units import eps_text, norm_text, same_eps
+from robust.units import printed_threat, same_eps
 
 CERTIFICATES, CORRUPTIONS = "certificates.csv", "corruptions.csv"
 _TEXTS = ("case", "group", "label", "certificate", "prediction", "kind")
@@ -79,7 +79,7 @@ def _certified(
             rates = [single.rate(value, every) for value in values]
             difference = paired.difference((values[0], every), (values[1], every))
             assert rates[0] and rates[1] and difference  # there are cases
-            size = f"{norm_text(before.norm)} {eps_text(point.eps, before.norm)}"
+            size = printed_threat(before.norm, point.eps)
             yield CaseChange(
                 "certified accuracy",
                 f"{plain(before.certificate)}, {size}",

@@ -36,7 +36,7 @@ from robust.report.comparison.outcomes import (
     select_cases,
 )
 from robust.report.text.format import bracket, counted, listed, plain, short
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 EQUAL = "equal on every case"
 """Result of a score for which the runs do not differ on any case."""
@@ -257,7 +257,7 @@ class _Pair:
                 before, after = (
                     run.worst(row.norm, row.eps, self._cells, self._judge) for run in self._runs
                 )
-                condition = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+                condition = f"worst case, {printed_threat(row.norm, row.eps)}"
                 yield from self._scores(condition, before, after, overall=True)
         listed = {(row.attack, row.norm, row.eps): row for row in self._reports[1].rows}
         for row in self._reports[0].rows:
@@ -272,7 +272,7 @@ class _Pair:
             except KeyError:
                 continue
             before, after = (run.at(cell) for run, cell in zip(self._runs, cells, strict=True))
-            condition = f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+            condition = f"{plain(row.attack)}, {printed_threat(row.norm, row.eps)}"
             yield from self._scores(condition, before, after)
 
     def change(self, one: CaseChange) -> Change:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from robust.records import AttackResult, CertifiedAccuracy, Report, Scenario
 from robust.report.crosswalk.concerns import Concern
 from robust.report.gates import judge_gates
-from robust.report.text.certificates import function_text, quoted_point, radius_text
+from robust.report.text.certificates import function_text, quoted_point
 from robust.report.text.corruptions import corruption_text, worst_corruption
 from robust.report.text.format import (
     FALSE_ALARM_RATE,
@@ -24,7 +24,7 @@ from robust.report.text.format import (
 from robust.report.text.headline import knowledge_text
 from robust.report.text.scenarios import SCENARIO_WORDS, scenario_size
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text
+from robust.units import eps_text, norm_text, printed_threat
 
 SCORE_BASED = ("Square",)
 """Attacks that see scores alone, by the name of their class."""
@@ -68,7 +68,7 @@ def _clean(report: Report) -> Iterator[ShownResult]:
 
 
 def _threat(row: AttackResult) -> str:
-    return f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+    return printed_threat(row.norm, row.eps)
 
 
 def _ends(report: Report) -> list[int]:
@@ -205,7 +205,7 @@ def _certified(one: CertifiedAccuracy) -> tuple[str, int] | None:
     crossed = f"; {one.crossed_text}" if one.is_contradicted else ""
     text = (
         f"{short(one.certificate)} ({sure}) proves {percent(point.certified)} at "
-        f"{radius_text(point.eps, one.norm)}, of {function_text(one)}; {attacked}{crossed}"
+        f"{printed_threat(one.norm, point.eps)}, of {function_text(one)}; {attacked}{crossed}"
     )
     return text, one.points.index(point)
 
@@ -402,7 +402,7 @@ def _visibility(report: Report) -> Iterator[ShownResult]:
     for place in range(len(report.visibility))[:1]:
         one = report.visibility[place]
         yield ShownResult(
-            f"smallest change that fools, {norm_text(one.norm)} {eps_text(one.eps, one.norm)}: "
+            f"smallest change that fools, {printed_threat(one.norm, one.eps)}: "
             f"median PSNR {one.median_psnr:.1f} dB over {counted(one.images, 'image')}, which has "
             "no interval",
             f"/visibility/{place}/median_psnr",

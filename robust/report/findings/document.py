@@ -16,7 +16,7 @@ from robust.report.text.format import NONE, counted, decimal, listed, plain, siz
 from robust.report.text.glossary import TERMS
 from robust.report.text.opening import date_text
 from robust.report.text.provenance import provenance_facts
-from robust.units import eps_text, norm_text, same_eps
+from robust.units import eps_text, norm_text, printed_threat, same_eps
 
 Audited = Sequence[tuple[FindingEntry, Report]]
 """Findings with their reports."""
@@ -159,7 +159,7 @@ def attacked_tables(reports: Audited) -> Iterator[Table]:
         if not sizes:
             continue
         columns = [Column("finding"), Column("attacked")]
-        columns += [Column(f"{norm_text(norm)} {eps_text(eps, norm)} %") for eps in sizes]
+        columns += [Column(f"{printed_threat(norm, eps)} %") for eps in sizes]
         columns.append(Column(f"verdict at {eps_text(sizes[-1], norm)}"))
         rows = tuple(_attacked_row(entry, report, norm, sizes) for entry, report in reports)
         yield Table(

@@ -32,7 +32,7 @@ from robust.report.layout.standard import standard
 from robust.report.tables.verdicts import verdict_table
 from robust.report.text.format import plain
 from robust.report.text.headline import headline
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 _NO_PICTURES: Mapping[str, bytes] = {}
 _BLOCKS = {
@@ -110,7 +110,7 @@ def _environment() -> jinja2.Environment:
         environment.tests[name] = _is_a(kind)
     environment.filters["plain"] = plain
     environment.filters["unbroken"] = _unbroken
-    environment.globals["threat"] = lambda eps, norm: f"{norm_text(norm)} {eps_text(eps, norm)}"
+    environment.globals["threat"] = lambda eps, norm: printed_threat(norm, eps)
     return environment
 
 

@@ -31,7 +31,7 @@ from robust.report.text.format import (
 from robust.report.text.headline import attack_sentences, unfinished_sentence
 from robust.report.text.opening import date_text
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text
+from robust.units import eps_text, norm_text, printed_threat
 
 LINES = 23
 """Of 25: two say where the report is."""
@@ -158,7 +158,7 @@ def _error_table(report: Report, norm: str) -> list[RenderableType]:
     last = [row for row in report.worst_cases if row.norm == norm][-1]
     rows = [
         ("without attack", report.clean),
-        (f"{norm_text(norm)} {eps_text(last.eps, norm)}", last),
+        (printed_threat(norm, last.eps), last),
     ]
     shown = [s for s in ERRORS if any(getattr(row.scores, s) for _, row in rows)]
     if not shown:

@@ -12,7 +12,7 @@ from robust.report.tables.model import (
     percent_cell,
 )
 from robust.report.text.format import NONE, condition
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 NOTE = (
     "In brackets: 95 % intervals, by group. Over all cases, those misread before an attack "
@@ -39,7 +39,7 @@ def calibration_table(report: Report) -> Table:
         chance = NONE if scores.ece_chance is None else f"{100 * scores.ece_chance:.1f}"
         name = condition(row)
         if row.kind != "clean":
-            name = f"worst case, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+            name = f"worst case, {printed_threat(row.norm, row.eps)}"
         rows.append(
             TableRow(
                 (

@@ -13,9 +13,9 @@ from robust.report.tables.model import (
     number_cell,
     percent_cell,
 )
-from robust.report.text.certificates import decimal_radius, function_text, radius_text
+from robust.report.text.certificates import decimal_radius, function_text
 from robust.report.text.format import NONE, of_hundred, plain
-from robust.units import norm_text
+from robust.units import norm_text, printed_threat
 
 NOTE = (
     "In brackets: 95 % intervals, by group. Proven: read correctly, and proven to stay so within "
@@ -73,7 +73,7 @@ def _row(one: CertifiedAccuracy, point: CertifiedPoint, path: str, opens: bool) 
     return TableRow(
         (
             TableCell(plain(one.certificate)),
-            TableCell(radius_text(point.eps, one.norm), path=at),
+            TableCell(printed_threat(one.norm, point.eps), path=at),
             percent_cell(point.certified, f"{path}/certified"),
             percent_cell(point.attacked, f"{path}/attacked"),
             TableCell(crossings, path=f"{path}/crossings" if crossings != NONE else ""),

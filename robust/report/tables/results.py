@@ -13,7 +13,7 @@ from robust.report.tables.model import (
 )
 from robust.report.text.format import condition, distance_text, median_distance, plain
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 OVERALL = ("clean", "worst case")
 """Conditions that stand for all attacks, as `AttackResult.attack` calls them."""
@@ -54,9 +54,7 @@ def difficulty_table(report: Report) -> Table:
                 TableCell(plain(d.attack)),
                 TableCell("not reached")
                 if d.eps is None
-                else TableCell(
-                    f"{norm_text(d.norm)} {eps_text(d.eps, d.norm)}", path=f"/difficulty/{i}/eps"
-                ),
+                else TableCell(printed_threat(d.norm, d.eps), path=f"/difficulty/{i}/eps"),
             )
         )
         for i, d in enumerate(report.difficulty)
@@ -94,4 +92,4 @@ def _described(row: AttackResult) -> str:
 def _eps(row: AttackResult) -> str:
     if row.kind == "clean":
         return "clean"
-    return f"{norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+    return printed_threat(row.norm, row.eps)

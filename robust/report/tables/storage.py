@@ -6,7 +6,7 @@ from robust.records import Report, Survival
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import NONE
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 NOTE = (
     "Share of the cases, all {right} without attack, that some attack fools. Saved: each "
@@ -38,7 +38,7 @@ def _row(place: int, survival: Survival) -> TableRow:
     path = f"/survival/{place}"
     return TableRow(
         (
-            TableCell(f"{norm_text('Linf')} {eps_text(survival.eps)}", path=f"{path}/eps"),
+            TableCell(printed_threat("Linf", survival.eps), path=f"{path}/eps"),
             TableCell(_levels(survival)),
             *(
                 percent_cell(getattr(survival, name), f"{path}/{name}")

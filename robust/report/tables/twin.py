@@ -6,7 +6,7 @@ from robust.records import Report, TwinAttacked, TwinShownImages
 from robust.report.tables.model import Column, Table, TableCell, TableRow, percent_cell
 from robust.report.text.format import counted, plain
 from robust.report.text.words import words
-from robust.units import eps_text, norm_text
+from robust.units import eps_text, norm_text, printed_threat
 
 SHOWN = (
     "The plan's attacks ran on the model; each image they made was shown to both. Cases: "
@@ -72,7 +72,7 @@ def _direct_row(one: TwinAttacked, path: str, opens: bool) -> TableRow:
     return TableRow(
         (
             TableCell(plain(one.attack)),
-            TableCell(f"{norm_text(one.norm)} {eps_text(one.eps, one.norm)}", path=f"{path}/eps"),
+            TableCell(printed_threat(one.norm, one.eps), path=f"{path}/eps"),
             TableCell(counted(one.queries, "query", "queries")),
             percent_cell(one.audited_correct, f"{path}/audited_correct"),
             percent_cell(one.twin_correct, f"{path}/twin_correct"),

@@ -6,7 +6,7 @@ from robust.records import Report, Visibility
 from robust.report.tables.model import Column, Table, TableCell, TableRow
 from robust.report.text.format import NONE
 from robust.report.text.opening import levels_text, ssim_text
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 NOTE = (
     "Of the worst case: for each image that fools the model, the most damaging change within eps. "
@@ -35,7 +35,7 @@ def _row(report: Report, one: Visibility) -> TableRow:
         tuple(
             TableCell(text)
             for text in (
-                f"{norm_text(one.norm)} {eps_text(one.eps, one.norm)}",
+                printed_threat(one.norm, one.eps),
                 str(one.images),
                 levels_text(one.median_linf),
                 f"{one.median_psnr:.1f}",

@@ -12,7 +12,7 @@ from robust.report.text.format import (
     threat_text,
     whole_percent,
 )
-from robust.units import eps_text, norm_text
+from robust.units import norm_text, printed_threat
 
 UNKNOWN = "What lies between the two curves nobody knows."
 SMOOTHED = (
@@ -46,16 +46,11 @@ def certificate_lines(report: Report) -> tuple[str, ...]:
         if (point := quoted_point(one)) is not None:
             about = "" if one.function == "network" else " (smoothed classifier)"
             line = f"{short(one.certificate)} proves {whole_percent(point.certified)} at "
-            line += f"{radius_text(point.eps, one.norm)}{about}"
+            line += f"{printed_threat(one.norm, point.eps)}{about}"
             if point.attacked is not None:
                 line += f", attacks leave {whole_percent(point.attacked)}"
             lines.append(line)
     return tuple(lines)
-
-
-def radius_text(eps: float, norm: str) -> str:
-    """`L2 0.25`."""
-    return f"{norm_text(norm)} {eps_text(eps, norm)}"
 
 
 def function_text(one: CertifiedAccuracy) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from robust.records import AttackResult, Estimate, Report
 from robust.records.estimate import interval_text, no_interval_text
-from robust.units import eps_text, norm_text
+from robust.units import eps_text, norm_text, printed_threat
 
 NONE = "–"  # noqa: RUF001  (an en dash on purpose)
 """Stands where there is no number."""
@@ -163,7 +163,7 @@ def condition(row: AttackResult) -> str:
     """`PGD, L∞ 1/255`, or `clean`."""
     if row.kind == "clean":
         return "clean"
-    return f"{plain(row.attack)}, {norm_text(row.norm)} {eps_text(row.eps, row.norm)}"
+    return f"{plain(row.attack)}, {printed_threat(row.norm, row.eps)}"
 
 
 def json_key(name: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from robust.records import Report, Scenario
 from robust.report.text.format import counted, of_hundred
-from robust.units import eps_text, norm_text
+from robust.units import printed_threat
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def scenario_size(scenario: Scenario) -> str:
         return f"{scenario.size:g}° and {of_hundred(scenario.shift)} % of the side"
     if scenario.norm is None:
         return f"{of_hundred(scenario.size)} % of the area"
-    return f"{norm_text(scenario.norm)} {eps_text(scenario.size, scenario.norm)}"
+    return printed_threat(scenario.norm, scenario.size)
 
 
 def scenario_effort(scenario: Scenario) -> str:
