@@ -34,6 +34,11 @@ class FeatureReader:
         self._dropout_passes = dropout_passes
         self._seed = seed
 
+    def only(self, detector: FittedDetector) -> FeatureReader:
+        """The same for one detector alone, without the passes that others ask for."""
+        passes, seed = self._dropout_passes, self._seed
+        return FeatureReader(self.extract, [detector], dropout_passes=passes, seed=seed)
+
     def __call__(self, x: Tensor) -> Features:
         """The features of `x`; ValueError for dropout passes of a network without dropout."""
         features = self.extract(x)

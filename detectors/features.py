@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,9 @@ INPUT = ":input"
 
 LOGITS = ":logits"
 """In place of a layer's name: the logits, for a network that shows no layer (a program)."""
+
+Pass = Callable[[Tensor], tuple[Tensor, ...]]
+"""Images `(n, c, h, w)` to the logits and the features of each layer, `(n, d)` each."""
 
 STAGES = 4
 """Number of blocks read where all have one resolution, as in a vision transformer."""
@@ -76,14 +79,26 @@ class Extractor:
     with the nearest ones.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[str],
+        faster: Callable[[Pass], Pass] | None = None,
+    ) -> None:
+        """`faster` may replace the pass by one that gives the same, as by a recorded one."""
         if not layers:
             raise ValueError("no layer is named; take those of find_layers(model, x)")
         self.model = model
         self.layers = tuple(_resolve(model, name) for name in layers)
+        self._pass = faster(self._read) if faster else self._read
 
     def __call__(self, x: Tensor) -> Features:
         """One forward pass over images; ValueError for a layer that gives no tensor."""
+        logits, *layers = self._pass(x)
+        return Features(logits, dict(zip(self.layers, layers, strict=True)))
+
+    def _read(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The logits, and each layer's activations."""
         pooled: dict[str, Tensor] = {}
 
         def keep(name: str, value: object) -> None:
@@ -112,7 +127,7 @@ class Extractor:
             raise ValueError(
                 f"layer {missing[0]!r} gave no tensor in a forward pass; name one that does"
             )
-        return Features(logits, {name: pooled[name] for name in self.layers})
+        return logits, *(pooled[name] for name in self.layers)
 
 
 def find_layers(model: nn.Module, x: Tensor) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from detectors import Detector, Extractor, FittedDetector, Reference, find_layer
 from detectors.features import LOGITS, dropout_layers
 from robust.errors import InputError, first_line, type_and_line
 from robust.models import Classifier
+from robust.models.acceleration.cuda_graphs import Replayed
 from robust.plan.code import load_class, names_code
 from robust.plan.spec import DetectorSpec, label_of
 from robust.records import ReferenceSet
@@ -97,7 +98,8 @@ def make_extractor(
     has none.
     """
     try:
-        extract = Extractor(classifier, layers or _visible_layers(classifier, detectors, x))
+        layers = layers or _visible_layers(classifier, detectors, x)
+        extract = Extractor(classifier, layers, Replayed if x.is_cuda else None)
         if any(detector.needs_dropout for detector in detectors):
             dropout_layers(classifier)
         with torch.no_grad():

@@ -106,7 +106,9 @@ class MixedPrecisionAttacker:
         resumed. OutOfMemory, an InputError, where even a single case is too much.
         """
         while True:
-            size = self.sizes.of(batch.x).used
+            allowed = self.sizes.of(batch.x)
+            size = allowed.used
+            self.models.fill_up_to(size if size < allowed.settled else None)
             parts = [batch.take(rows) for rows in _split(range(len(batch.rows)), size)]
             try:
                 done = [self._run(cell, part, task, seed) for part in parts]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from detectors.bayesian_uncertainty import uncertainty
+from detectors.features import dropout_layers
+from robust.models import Classifier
 from tests.detectors.draws import network
 
 
@@ -37,3 +41,112 @@ def test_units_are_dropped_at_their_rate_and_the_rest_makes_up_for_them() -> Non
     spread = ((weight[1] - weight[0]) * a[0]).square().sum() * p / (1 - p)
     found = float(uncertainty(model, a, passes=4000, seed=0).detach())
     assert found == pytest.approx(2 * float(spread) / 16, rel=0.1)
+
+
+class Counted(nn.Module):
+    """A network that counts what it computes."""
+
+    def __init__(self, head: nn.Module, writes: bool = False) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(inplace=True))
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head, self.writes, self.computed = head, writes, 0
+        self.features[0].register_forward_hook(self.count)
+
+    def count(self, *_: object) -> None:
+        self.computed += 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen = self.pool(self.features(x))
+        if self.writes:
+            seen *= 1.5
+        out: Tensor = self.head(seen)
+        return out
+
+
+class Residual(nn.Module):
+    """Adds to what dropout has changed what it has not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.head = nn.Dropout(0.3), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.drop(x) + x)
+        return out
+
+
+def heads() -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    lone = nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 3))
+    two = nn.Sequential(
+        *(nn.Linear(8, 9), nn.ReLU(), nn.Dropout(), nn.Linear(9, 7)),
+        *(nn.ReLU(), nn.Dropout(0.1), nn.Linear(7, 3)),
+    )
+    shared = nn.Dropout()
+    twice = nn.Sequential(shared, nn.Linear(8, 5), nn.Tanh(), shared, nn.Linear(5, 3))
+    return {"lone": lone, "two": two, "twice": twice, "residual": Residual()}
+
+
+def one_by_one(model: nn.Module, x: Tensor, passes: int, seed: int) -> Tensor:
+    """The uncertainty by its formula: a pass for each draw, its masks in the order of the layers."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def drop(module: nn.Dropout, args: tuple[Tensor], out: Tensor) -> Tensor:
+        return args[0] * (torch.rand(out.shape[1:], generator=draw) >= module.p) / (1 - module.p)
+
+    hooks = [layer.register_forward_hook(drop) for layer in dropout_layers(model)]
+    found = torch.stack([model(x).softmax(1) for _ in range(passes)])
+    for hook in hooks:
+        hook.remove()
+    return found.var(0).sum(1, keepdim=True)
+
+
+def check_against_the_formula(model: nn.Module) -> None:
+    x = torch.rand(5, 1, 9, 9, requires_grad=True)
+    found, expected = uncertainty(model, x, passes=12, seed=5), one_by_one(model, x, 12, 5)
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-8)
+    slopes = [torch.autograd.grad(value.sum(), x)[0] for value in (found, expected)]
+    assert torch.allclose(*slopes, rtol=1e-3, atol=1e-8)
+    assert all("forward" not in vars(module) for module in model.modules())
+
+
+@pytest.mark.parametrize("name", heads())
+@pytest.mark.parametrize("adapted", [False, True])
+def test_what_lies_before_dropout_is_computed_once(name: str, adapted: bool) -> None:
+    torch.manual_seed(1)
+    network = Counted(heads()[name]).eval()
+    model = Classifier(network, head="softmax", channels=1) if adapted else network
+    uncertainty(model, torch.rand(5, 1, 9, 9), passes=12)
+    assert network.computed == 2  # once without dropout, to see in which order layers run
+    check_against_the_formula(model)
+
+
+def test_a_network_that_writes_to_what_its_layers_return() -> None:
+    torch.manual_seed(1)
+    check_against_the_formula(Counted(heads()["lone"], writes=True).eval())
+
+
+def test_layers_behind_the_first_dropout_compute_in_every_pass() -> None:
+    torch.manual_seed(1)
+    network = Counted(nn.Linear(8, 3))
+    model = nn.Sequential(nn.Conv2d(1, 1, 1), nn.Dropout(0.1), network).eval()
+    uncertainty(model, torch.rand(4, 1, 9, 9), passes=12)
+    assert network.computed == 1 + 12 + 1
+    check_against_the_formula(model)
+
+
+def test_other_threads_compute_on_their_own() -> None:
+    torch.manual_seed(1)
+    network, images = Counted(heads()["two"]).eval(), torch.rand(8, 1, 9, 9)
+    expected = [uncertainty(network, one[None], passes=12) for one in images]
+    plain = [network(one[None]) for one in images]
+
+    def both(i: int) -> tuple[Tensor, Tensor]:
+        return uncertainty(network, images[i : i + 1], passes=12), network(images[i : i + 1])
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(both, [*range(8)] * 4))
+    for i, (value, logits) in enumerate(found):
+        assert torch.allclose(value, expected[i % 8], rtol=1e-4)
+        assert torch.allclose(logits, plain[i % 8], rtol=1e-4)

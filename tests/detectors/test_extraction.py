@@ -28,8 +28,11 @@ def test_a_reader_reads_no_more_than_the_detectors_need() -> None:
         simple = [KernelDensity().fit(reference), Mahalanobis().fit(reference)]
         assert not FeatureReader(extract, simple)(x).extras
         costly = [Mahalanobis(step=0.001).fit(reference), BayesianUncertainty().fit(reference)]
-        seen = FeatureReader(extract, costly, dropout_passes=5)(x)
+        reader = FeatureReader(extract, costly, dropout_passes=5)
+        seen, alone = reader(x), reader.only(costly[1])(x)
     assert set(seen.extras) == {UNCERTAINTY, step_name(0.001)}
+    assert set(alone.extras) == {UNCERTAINTY}
+    assert torch.equal(alone.extra(UNCERTAINTY), seen.extra(UNCERTAINTY))
 
 
 def test_dropout_passes_are_made_once_for_all_detectors() -> None:
@@ -42,7 +45,8 @@ def test_dropout_passes_are_made_once_for_all_detectors() -> None:
         two = [BayesianUncertainty(1.0).fit(reference), BayesianUncertainty(2.0).fit(reference)]
         passes.clear()
         FeatureReader(extract, two, dropout_passes=5)(x)
-    assert len(passes) == 1 + 5
+    # Those of the reader and of five draws; one before and one after them without dropout.
+    assert len(passes) == 1 + 5 + 2
 
 
 def test_dropout_passes_need_a_network_with_dropout() -> None:

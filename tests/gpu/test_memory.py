@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,12 +25,13 @@ pytestmark = pytest.mark.gpu
 
 @pytest.fixture
 def little(gpu: torch.device) -> Iterator[None]:
-    """A card of which this process may use half a gigabyte."""
+    """A card of which this process may use half a gigabyte more."""
     if gpu.type != "cuda":
         pytest.skip("the memory of a GPU")
+    gc.collect()  # what other tests have left
     torch.cuda.empty_cache()
-    total = torch.cuda.mem_get_info(gpu)[1]
-    torch.cuda.set_per_process_memory_fraction((512 << 20) / total)
+    total, left = torch.cuda.mem_get_info(gpu)[1], torch.cuda.memory_reserved(gpu)
+    torch.cuda.set_per_process_memory_fraction(((512 << 20) + left) / total)
     yield
     torch.cuda.set_per_process_memory_fraction(1.0)
     torch.cuda.empty_cache()

@@ -195,7 +195,8 @@ class AdaptiveEvaluation:
         detector, surrogate, agreement = defence.folds[fold], None, None
         if not detector.detector.differentiable:
             surrogate, agreement = self._surrogate(detector, fold)
-        joint = JointModel(self.run.reader, detector, defence.limits[ALARM_RATE], surrogate)
+        reader = self.run.reader.only(self.run.suite.fitted[defence.label])
+        joint = JointModel(reader, detector, defence.limits[ALARM_RATE], surrogate)
         low_enough = float(np.median(defence.clean))
         best = []
         for batch in self._batches(own):
@@ -293,7 +294,7 @@ class AdaptiveEvaluation:
         """Row and detector score of the images that fool the classifier, without any surrogate."""
         with torch.no_grad():
             fooled = self.run.task.success(self.runner.logits(x_adv), batch)
-            suspicion = joint.detector.suspicion(self.run.reader(x_adv))
+            suspicion = joint.detector.suspicion(joint.features(x_adv))
         scores = suspicion.double().cpu().tolist()
         for row, good, score in zip(batch.rows, fooled.tolist(), scores, strict=True):
             if good and math.isfinite(score):

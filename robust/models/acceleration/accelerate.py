@@ -80,6 +80,12 @@ class FastModels:
             if isinstance(model, Replayed):
                 model.release()
 
+    def fill_up_to(self, most: int | None) -> None:
+        """Fill batches up to at most so many images where passes are recorded; None: no limit."""
+        for model in (self.float32, self.low_precision):
+            if isinstance(model, Replayed):
+                model.most_filled = most
+
 
 def make_fast_models(
     classifier: Adapter,

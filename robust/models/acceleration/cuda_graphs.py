@@ -11,92 +11,173 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+Out = TypeVar("Out", Tensor, tuple[Tensor, ...])
+
 ROWS = 16
 """Batches are filled up to a multiple of this, so that few sizes come again and again."""
+SIZES_PER_DOUBLING = 4
+"""Above 64 images the steps grow: 64, 80, 96, 112, 128, 160, 192, 224, 256 ..."""
 CALLS = 6
 """A size is recorded when it has come so often: recording costs about as many passes."""
-MOST_GRAPHS = 4
-"""Sizes that are recorded; all share the memory of one."""
+MOST_GRAPHS = 12
+"""Sizes that are recorded, with a gradient and without; all of a kind share the memory of one."""
 
 RECORDING = threading.Lock()
 """Held while a graph is recorded: memory that another thread takes meanwhile would break it."""
 
 
-class Replayed:
-    """A network on a GPU, `(n, c, h, w)` to `(n, k)`, replayed where it is differentiated."""
+class Replayed(Generic[Out]):
+    """A network on a GPU, replayed: `(n, c, h, w)` to `(n, k)`, or to a tuple of `(n, ...)`."""
 
-    def __init__(self, network: Callable[[Tensor], Tensor], compiled_rows: int = 0) -> None:
+    def __init__(self, network: Callable[[Tensor], Out], compiled_rows: int = 0) -> None:
         """Batches of `compiled_rows`, once filled up, run compiled; 0: none do.
 
         Which form a batch takes follows from its size alone: a run that goes on repeats it.
         """
-        self.network = network
-        self._compiled_rows = compiled_rows + -compiled_rows % ROWS
-        self._compiled: Callable[[Tensor], Tensor] = network
+        self.network: Callable[[Tensor], Out] = network
+        self.most_filled: int | None = None
+        """Batches are filled up to at most so many images; None: memory is not short."""
+        self._compiled_rows = filled(compiled_rows) if compiled_rows else 0
+        self._compiled: Callable[[Tensor], Out] = network
         if compiled_rows:
             self._compiled = torch.compile(network, dynamic=False)
         self._calls: Counter[Any] = Counter()
-        self._graphs: dict[Any, Callable[[Tensor], Tensor]] = {}
-        self._pool: Any = None
+        self._graphs: dict[Any, Callable[[Tensor], Out]] = {}
+        self._pools: dict[bool, Any] = {}
+        self._latest = _Latest()
         self._failed = False
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The logits; passes that no gradient is asked of run as they are."""
-        if not (x.is_cuda and x.requires_grad and torch.is_grad_enabled()):
+    def __call__(self, x: Tensor) -> Out:
+        """The logits, or whatever else the network gives."""
+        n, climbs = len(x), torch.is_grad_enabled()
+        if not self._on_gpu(x) or not n or (climbs and not x.requires_grad):
             return self.network(x)
-        n = len(x)
-        if more := -n % ROWS:
-            x = torch.cat([x, x[-1:].detach().expand(more, *x.shape[1:])])
-        return self._run(x)[:n]
+        size = filled(n)
+        if self.most_filled is not None:
+            size = max(n, min(size, self.most_filled))
+        if size > n:
+            x = torch.cat([x, x[-1:].detach().expand(size - n, *x.shape[1:])])
+        return _each(self._run(x, climbs), lambda values: values[:n])
 
     def release(self) -> None:
         """Give the memory of all graphs back."""
         self._graphs.clear()
         self._calls.clear()
-        self._pool = None
+        self._pools.clear()
 
-    def _run(self, x: Tensor) -> Tensor:
+    def _run(self, x: Tensor, climbs: bool) -> Out:
         network = self._compiled if len(x) == self._compiled_rows else self.network
-        shape = (tuple(x.shape), x.dtype)
-        if shape not in self._graphs and not self._failed:
-            self._calls[shape] += 1
-            if self._calls[shape] >= CALLS and len(self._graphs) < MOST_GRAPHS:
-                self._record(shape, x, network)
-        if shape not in self._graphs:
+        key = (climbs, tuple(x.shape), x.dtype)
+        if key not in self._graphs and not self._failed:
+            self._calls[key] += 1
+            recorded = sum(one[0] == climbs for one in self._graphs)
+            if self._calls[key] >= CALLS and recorded < MOST_GRAPHS:
+                self._record(key, x, network)
+        if key not in self._graphs:
             return network(x)
-        # A replay overwrites what the one before returned, gradients as well.
-        out: Tensor = self._graphs[shape](_OwnGradient.apply(x))  # type: ignore[no-untyped-call]
-        return out.clone()
+        replay = self._graphs[key]
+        if not climbs:
+            # A replay overwrites what the one before returned.
+            return _each(replay(x), torch.clone)
+        out: Out = _Pass.apply(x, replay, self._latest)  # type: ignore[no-untyped-call]
+        return out
 
-    def _record(self, shape: Any, x: Tensor, network: Callable[[Tensor], Tensor]) -> None:
-        sample = x.detach().clone().requires_grad_(True)
+    @staticmethod
+    def _on_gpu(x: Tensor) -> bool:
+        return x.is_cuda
+
+    def _record(self, key: Any, x: Tensor, network: Callable[[Tensor], Out]) -> None:
+        climbs = key[0]
         try:
             with RECORDING, warnings.catch_warnings():
                 # torch warns of its own recording on a side stream.
                 warnings.simplefilter("ignore")
-                self._pool = self._pool or torch.cuda.graph_pool_handle()
-                made: Any = torch.cuda.make_graphed_callables(
-                    lambda images: network(images), (sample,), pool=self._pool
-                )
-            self._graphs[shape] = made
+                if climbs not in self._pools:
+                    self._pools[climbs] = torch.cuda.graph_pool_handle()
+                record = _with_gradient if climbs else _without_gradient
+                self._graphs[key] = record(network, x.detach().clone(), self._pools[climbs])
         except Exception:  # noqa: BLE001  (what a network does may not be recordable)
             self._failed = True
             torch.cuda.synchronize(x.device)
 
 
-class _OwnGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
+def filled(n: int) -> int:
+    """The number of images that a batch of `n` is filled up to."""
+    step = max(ROWS, (1 << (n - 1).bit_length()) // (2 * SIZES_PER_DOUBLING))
+    return n + -n % step
+
+
+def _with_gradient(network: Callable[[Tensor], Out], sample: Tensor, pool: Any) -> Any:
+    # What is in fact a method of a module would be taken for the module itself.
+    return torch.cuda.make_graphed_callables(
+        lambda images: network(images), (sample.requires_grad_(True),), pool=pool
+    )
+
+
+@torch.no_grad()
+def _without_gradient(network: Callable[[Tensor], Out], sample: Tensor, pool: Any) -> Any:
+    aside = torch.cuda.Stream(sample.device)  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream(sample.device))
+    with torch.cuda.stream(aside):
+        for _ in range(2):  # what libraries set up at their first calls cannot be recorded
+            network(sample)
+    torch.cuda.current_stream(sample.device).wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, pool=pool):
+        out = network(sample)
+
+    def replay(x: Tensor) -> Out:
+        sample.copy_(x)
+        graph.replay()
+        return out
+
+    return replay
+
+
+def _each(values: Out, change: Callable[[Tensor], Tensor]) -> Out:
+    return change(values) if isinstance(values, Tensor) else tuple(map(change, values))
+
+
+@dataclass
+class _Latest:
+    """The pass that the shared memory holds; None once it was differentiated."""
+
+    token: object = None
+
+
+class _Pass(torch.autograd.Function):
+    """A recorded pass that may be differentiated at any time and as often as one likes.
+
+    All passes share their memory, and going backward overwrites what a pass has kept: where that is
+    lost, the pass is replayed once more.
+    """
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0].clone()
+    def forward(ctx: Any, x: Tensor, replay: Callable[[Tensor], Out], latest: _Latest) -> Out:
+        ctx.x = x.detach().clone().requires_grad_(True)  # an attack may write to its images
+        ctx.replay, ctx.latest = replay, latest
+        out: Out = _Pass._replay(ctx)
+        return _each(out, lambda values: values.detach().clone())
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None]:
+        out = ctx.out if ctx.latest.token is ctx.token else _Pass._replay(ctx)
+        ctx.latest.token = None
+        (gradient,) = torch.autograd.grad(out, ctx.x, slopes)
+        return gradient.clone(), None, None
+
+    @staticmethod
+    def _replay(ctx: Any) -> Any:
+        with torch.enable_grad():
+            ctx.out = ctx.replay(ctx.x)
+        ctx.token = ctx.latest.token = object()
+        return ctx.out
 
 
 def compiles(network: Callable[[Tensor], Tensor], x: Tensor) -> bool:
