@@ -530,6 +530,9 @@ _TEXTS = (
 FLAG_TEXTS = {text.name: text for text in _TEXTS}
 """All warnings by name, the gravest first."""
 
+OWN_WORDS = frozenset(words for text in _TEXTS for words in (text.why, text.remedy))
+"""In these, what stands between backticks is code; elsewhere somebody may have put them there."""
+
 FLAGS = tuple(FLAG_TEXTS)
 """Names of all warnings in the same order; gates name them."""
 

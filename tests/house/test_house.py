@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import functools
 import graphlib
 import subprocess
 import sys
@@ -68,9 +69,13 @@ def room_of(module: str) -> str:
 MODULES = {module_of(path).removesuffix(".__init__"): path for path in FILES}
 
 
-def imports(path: Path, lazy: bool = True) -> Iterator[str]:
+@functools.cache
+def imports(path: Path, lazy: bool = True) -> tuple[str, ...]:
     """Modules imported by a file; without `lazy` those at its top level alone."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(_imports(ast.parse(path.read_text(encoding="utf-8")), lazy))
+
+
+def _imports(tree: ast.Module, lazy: bool) -> Iterator[str]:
     for node in ast.walk(tree) if lazy else tree.body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -35,7 +35,7 @@ from robust.report.comparison.outcomes import (
     readable,
     select_cases,
 )
-from robust.report.text.format import bracket, counted, listed, plain, short
+from robust.report.text.format import bracket, counted, listed, plain, short, told_apart
 from robust.units import printed_threat
 
 EQUAL = "equal on every case"
@@ -358,8 +358,8 @@ def _check_alike(old: Report, new: Report) -> None:
     a, b = (list(report.data.classes) for report in (old, new))
     if a != b:
         raise InputError(
-            f"the classes differ: {listed([short(n) for n in a], 6)} before, "
-            f"{listed([short(n) for n in b], 6)} now; compare runs on the same classes in the same "
+            f"the classes differ: {listed(told_apart(a), 6)} before, "
+            f"{listed(told_apart(b), 6)} now; compare runs on the same classes in the same "
             f"order"
         )
     for name in ("goal", "target"):

@@ -189,9 +189,8 @@ def warnings_table(reports: Audited) -> Table:
     for flag in _flags(reports):
         names = [plain(e.finding) for e, report in reports if _has(report, flag.name)]
         whom = "all" if len(names) == len(reports) else listed(names, most=20)
-        rows.append(
-            TableRow((TableCell(flag.name), TableCell(whom), TableCell(plain(flag.remedy))))
-        )
+        remedy = TableCell(plain(flag.remedy).replace("`", ""))
+        rows.append(TableRow((TableCell(flag.name), TableCell(whom), remedy)))
     columns = (Column("warning"), Column("findings"), Column("what to do"))
     return Table("warnings-by-finding", "Warnings", columns, tuple(rows))
 

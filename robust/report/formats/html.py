@@ -10,9 +10,10 @@ from functools import cache
 from importlib.resources import files
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from robust.records import Report
+from robust.records.flags import OWN_WORDS
 from robust.report.layout.blocks import (
     CodeBlock,
     Document,
@@ -49,6 +50,7 @@ _BLOCKS = {
 """Each kind of block by the name of its test in the templates."""
 _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=[%[])|(?<=\d,) (?=[\d.]+\])")
 """Blanks between a number and its percent sign or interval, and within an interval."""
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def render_html(
@@ -110,6 +112,7 @@ def _environment() -> jinja2.Environment:
         environment.tests[name] = _is_a(kind)
     environment.filters["plain"] = plain
     environment.filters["unbroken"] = _unbroken
+    environment.filters["advice"] = _advice
     environment.globals["threat"] = lambda eps, norm: printed_threat(norm, eps)
     return environment
 
@@ -141,6 +144,12 @@ def _picture_names(gallery: GalleryBlock) -> list[str]:
         n for e in gallery.exhibits for f in e.images for n in (f.image, f.difference, f.outlined)
     ]
     return [name for name in dict.fromkeys(names) if name]
+
+
+def _advice(text: str) -> Markup:
+    """Escaped; in our own words what stands between backticks is code."""
+    shown = escape(plain(text))
+    return Markup(_CODE.sub(r"<code>\1</code>", str(shown))) if text in OWN_WORDS else shown
 
 
 def _unbroken(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from robust.records import Flag, Report
+from robust.records.flags import OWN_WORDS
 from robust.report.layout.blocks import (
     Block,
     CodeBlock,
@@ -182,10 +183,15 @@ def _rows(rows: Iterable[Sequence[str]]) -> str:
 
 def markdown_warning(flag: Flag) -> str:
     """A warning as an entry of a list."""
-    name, observed, why, remedy = (
-        escape_markdown(plain(text)) for text in (flag.name, flag.observed, flag.why, flag.remedy)
-    )
+    name, observed = (escape_markdown(plain(text)) for text in (flag.name, flag.observed))
+    why, remedy = map(_advice, (flag.why, flag.remedy))
     return f"- **{name}**: {observed}. Why it matters: {why}. What to do: {remedy}."
+
+
+def _advice(text: str) -> str:
+    """Escaped; in our own words what stands between backticks is code."""
+    parts = re.split("(`[^`]+`)", plain(text)) if text in OWN_WORDS else [plain(text)]
+    return "".join(part if i % 2 else escape_markdown(part) for i, part in enumerate(parts))
 
 
 def _folded(title: str, text: str) -> str:

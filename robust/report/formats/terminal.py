@@ -11,6 +11,7 @@ from rich.text import Text
 
 from robust.records import AttackResult, Estimate, Report
 from robust.records.flags import voiding
+from robust.records.verdicts import WITHHELD
 from robust.report.gates import judge_gates
 from robust.report.tables.gates import gate_line
 from robust.report.tables.model import NO_INTERVAL, no_interval_meaning, row_texts
@@ -80,7 +81,8 @@ def terminal_table(shown: DocumentTable, rows: int | None = None) -> Table:
     for place, column in enumerate(shown.columns):
         table.add_column(column.title, justify="left" if place == 0 else "right")
     for texts in row_texts(shown.rows[:rows]):
-        table.add_row(*(Text(text.split(": ")[0]) for text in texts))
+        withheld = [WITHHELD if text.startswith(f"{WITHHELD}: ") else text for text in texts]
+        table.add_row(*map(Text, withheld))
     return table
 
 
@@ -193,11 +195,11 @@ def _minimum_norm_line(row: AttackResult) -> Text:
     if success is None:
         return _line(f"{name}: could not be evaluated")
     distance_text = (
-        "" if distance is None else f", median {norm_text(row.norm)} distance {distance.value:.3g}"
+        "" if distance is None else f"; median {norm_text(row.norm)} distance {distance.value:.3g}"
     )
     interval = whole_interval(success) if success.interval else NO_INTERVAL
     share = f"{of_hundred(success.value)} % {interval}"
-    return _line(f"{name} fools the model on {share} of images{distance_text}")
+    return _line(f"{name} fools {share} of images{distance_text}")
 
 
 def _dagger_lines(report: Report, attacks: int) -> list[RenderableType]:

@@ -9,7 +9,7 @@ from robust.records import Estimate, LearningCurve, Spread, VarianceComponent
 from robust.report.sweeps.content import NumberKey, SweepContent, number_key
 from robust.report.sweeps.differences import JudgedDifference, largest_difference, voided_count
 from robust.report.sweeps.tables import rounded_count, spread_deviation
-from robust.report.text.format import capital, counted, decimal, listed, percent, plain, short
+from robust.report.text.format import capital, counted, decimal, listed, percent, plain, told_apart
 
 _MOST_LEVELS = 4
 _MOST_MISSING = 3
@@ -46,7 +46,7 @@ def _compared(content: SweepContent) -> Iterator[str]:
         )
     yield f"{models} {verb}{where}."
     varied = [
-        f"{plain(axis.name)} ({listed([short(level) for level in axis.levels], _MOST_LEVELS)})"
+        f"{plain(axis.name)} ({listed(told_apart(axis.levels), _MOST_LEVELS)})"
         for axis in report.axes
         if len(axis.levels) > 1
     ]

@@ -15,6 +15,7 @@ from robust.report.text.format import (
     of_hundred,
     rate_of_hundred,
     short,
+    told_apart,
     whole_percent,
 )
 from robust.units import eps_text, norm_text
@@ -46,7 +47,7 @@ def null_control_warning(detection: Detection) -> tuple[str, ...]:
         return ()
     name, null = max(alarms.items(), key=lambda item: abs(item[1].auc.value - 0.5))
     return (
-        f"Do not trust the results of {listed([short(n) for n in alarms])}: {short(name)} "
+        f"Do not trust the results of {listed(told_apart(alarms))}: {short(name)} "
         "separated unmodified images from other unmodified images (null control: AUC "
         f"{auc_text(null.auc)}, expected 0.5).",
     )
@@ -92,7 +93,7 @@ def detection_summary(detection: Detection) -> str:
     else:
         sentences.append(_unknown_passing(detection, judged))
     if doubted := selection_doubts(detection):
-        names = listed([short(name) for name in doubted])
+        names = listed(told_apart(doubted))
         verb = "get" if len(doubted) > 1 else "gets"
         sentences.append(f"{names} {verb} no verdict, because which cases fall explains the AUC.")
     return " ".join(sentences)

@@ -40,6 +40,12 @@ def short(text: object) -> str:
     return name if len(name) <= IN_SENTENCE else name[: IN_SENTENCE - 1] + "…"
 
 
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Each name as `short`; in full where that makes two of them one."""
+    found = [short(name) for name in names]
+    return found if len(set(found)) == len(set(names)) else [plain(name) for name in names]
+
+
 def quoted(text: object) -> str:
     """A short name in quotation marks."""
     return f"'{short(text)}'"

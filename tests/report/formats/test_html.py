@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
-from robust.report.formats.html import render_html
+from robust.records.flags import FLAG_TEXTS
+from robust.report.formats.html import render_html, render_summary
+from robust.report.formats.markdown import render_markdown
 from tests.records.test_report import report
 from tests.report.hostile import hostile_report
 
@@ -47,3 +50,18 @@ def test_equal_reports_give_equal_pages() -> None:
 def test_a_line_ends_neither_within_an_interval_nor_before_a_percent_sign() -> None:
     lead = render_html(report()).split('aria-label="Summary"')[1].split("</section>")[0]
     assert re.search(r"\d\N{NO-BREAK SPACE}%", lead) and not re.search(r"\d %|\[\S+, ", lead)
+
+
+def test_what_an_advice_names_is_code() -> None:
+    flags = tuple(
+        replace(report().flags[0], name=name, why=text.why, remedy=text.remedy)
+        for name, text in FLAG_TEXTS.items()
+    )
+    assert any("`" in one.remedy for one in flags)
+    for html in (render_html(report(flags=flags)), render_summary(report(flags=flags))):
+        advice = re.findall(r"What to do: (.*?)</", re.sub("</?code>", "", html))
+        assert len(advice) == len(flags) and not any("`" in one for one in advice)
+        assert "<code>eot = 16</code>" in html
+    assert "`eot = 16`" in render_markdown(report(flags=flags))
+    hostile = report(flags=(replace(flags[0], remedy="set `eot`"),))
+    assert "set `eot`." in render_html(hostile) and "set \\`eot\\`." in render_markdown(hostile)

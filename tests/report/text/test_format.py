@@ -12,6 +12,7 @@ from robust.report.text.format import (
     of_hundred,
     percent,
     threat_text,
+    told_apart,
 )
 from robust.units import eps_text
 
@@ -55,3 +56,11 @@ def test_what_an_attacker_may_do(eps: float | None, norm: str, text: str) -> Non
 def test_counted_nouns() -> None:
     assert (counted(1, "image"), counted(2, "image")) == ("1 image", "2 images")
     assert counted(3, "query", "queries") == "3 queries"
+
+
+def test_names_are_cut_where_they_stay_apart() -> None:
+    long = [f"Chest X-rays of 2018: {kind}" + 20 * "." for kind in ("random", "pretrained")]
+    assert told_apart(long) == [name[:31] + "…" for name in long]
+    alike = [f"Chest X-rays: 2, pretrained, seed {seed}" for seed in range(3)]
+    assert told_apart(alike) == alike
+    assert told_apart(["a", "a"]) == ["a", "a"]
