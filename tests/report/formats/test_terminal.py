@@ -7,7 +7,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from robust.records import Estimate, Scores
+from robust.records import Estimate
 from robust.report.formats.terminal import print_report, terminal_table
 from robust.report.tables.model import Column, Table, TableCell, TableRow
 from tests.records.test_report import report
@@ -34,8 +34,11 @@ def test_a_mark_stands_for_a_missing_interval_and_a_line_explains_it() -> None:
 
 def test_the_distance_of_an_attack_without_a_bound_is_never_cut_off() -> None:
     half = Estimate(0.995, 0.971, 0.9995, 200, 200)
-    scores = Scores(
-        robust_accuracy=half, success=half, median_l2=Estimate(0.0123, 0, 1, 9, 9)
+    scores = replace(
+        report().rows[0].scores,
+        robust_accuracy=half,
+        success=half,
+        median_l2=Estimate(0.0123, 0, 1, 9, 9),
     )
     row = replace(
         report().rows[0], attack="MinimumNormEnsemble", norm="L2", eps=None, scores=scores
