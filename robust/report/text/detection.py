@@ -47,7 +47,7 @@ def null_control_warning(detection: Detection) -> tuple[str, ...]:
         return ()
     name, null = max(alarms.items(), key=lambda item: abs(item[1].auc.value - 0.5))
     return (
-        f"Do not trust the results of {listed(told_apart(alarms))}: {short(name)} "
+        f"Do not trust the results of {listed(told_apart([*alarms]))}: {short(name)} "
         "separated unmodified images from other unmodified images (null control: AUC "
         f"{auc_text(null.auc)}, expected 0.5).",
     )
