@@ -140,8 +140,6 @@ class _Run:
 
     def every(self, chosen: list[Member]) -> None:
         """Do the work of these members; those that another process is at come again later."""
-        for member in self.members:
-            self._read_finished(member)
         waiting, busy = deque(chosen), 0
         while waiting:
             member = waiting.popleft()
@@ -163,9 +161,19 @@ class _Run:
         self.settings.announce("Comparing the members")
         runs = {member.name: member.run_folder(self.out) for member in self.members}
         wanted = self.spec.learning_curve.wanted
-        report = analyse(Analysis(self._collected(), self.reports, runs, wanted))
-        report.save(self.out)
-        return report
+        while True:
+            report = analyse(Analysis(self._collected(), self.reports, runs, wanted))
+            report.save(self.out)
+            # Another process may have written a page with more members meanwhile.
+            if not self._read_others():
+                return report
+
+    def _read_others(self) -> bool:
+        """Know what other processes have finished; whether there is anything new."""
+        unknown = [member for member in self.members if member.name not in self.reports]
+        for member in unknown:
+            self._read_finished(member)
+        return any(member.name in self.reports for member in unknown)
 
     def _read_finished(self, member: Member) -> None:
         """Know the report of a trained member that was audited before.
@@ -229,6 +237,7 @@ class _Run:
 
     def _collected(self) -> SweepReport:
         """What is known so far, without comparisons."""
+        self._read_others()
         axes = tuple(
             SweepAxis(
                 axis.name,

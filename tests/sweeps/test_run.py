@@ -13,6 +13,7 @@ from robust.errors import InputError
 from robust.plan.machines import SlurmJobs
 from robust.records.sweep import SWEEP, SweepReport
 from robust.sweeps import run as module
+from robust.sweeps.grid import members_of
 from robust.sweeps.run import LOCKS, SweepSettings, run_sweep, sweep_of_runs
 from tests.sweeps.grids import PLAN, SEEDS, SIZES, sweep
 
@@ -84,6 +85,30 @@ def test_the_same_sweep_again_changes_no_byte(done: tuple[Path, list[str]]) -> N
     assert (out / SWEEP).read_bytes() == before
 
 
+def test_the_page_has_what_another_process_finished_meanwhile(
+    done: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the comparison, and while it was made: the last page that is written has every member."""
+    out, _ = done
+    members = members_of(sweep(SIZES))
+    own, other = (member.run_folder(out) for member in members)
+    hidden, complete = other.with_name("elsewhere"), (out / SWEEP).read_bytes()
+    other.rename(hidden)
+    seen: list[int] = []
+
+    def finished_meanwhile(analysis: Any) -> SweepReport:
+        seen.append(len(analysis.reports))
+        if hidden.exists():
+            hidden.rename(other)
+        return real(analysis)
+
+    real = module.analyse
+    monkeypatch.setattr(module, "analyse", finished_meanwhile)
+    run_sweep(sweep(SIZES), out, dataclasses.replace(CPU, only={"eps": [members[0].levels["eps"]]}))
+    assert seen == [1, 2] and own.exists()
+    assert (out / SWEEP).read_bytes() == complete
+
+
 def test_another_plan_is_refused(done: tuple[Path, list[str]]) -> None:
     changed = sweep(SIZES, plan={**PLAN, "audit": {"seed": 5}})
     with pytest.raises(InputError, match="has another plan or recipe; name a new folder"):
@@ -119,8 +144,6 @@ def test_a_member_that_fails_says_why_and_the_others_go_on(
 def test_what_another_process_is_at_comes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from robust.sweeps.grid import members_of
-
     spec, order = sweep(SEEDS), []
     first, second = members_of(spec)
     held = lock(tmp_path / LOCKS / first.training)
