@@ -133,9 +133,11 @@ def _copies_for_detectors(e: Evidence) -> Iterator[str]:
         return
     reference = e.detection.reference
     if reference.left_out:
+        one = "is a copy of an audited one and was left out"
+        several = "are copies of audited ones and were left out"
         yield (
             f"{reference.left_out} of {reference.left_out + reference.cases} images of the "
-            f"reference are copies of audited ones and were left out: "
+            f"reference {one if reference.left_out == 1 else several}: "
             f"{named_copies(reference.copies)}"
         )
     if e.detection.joined_by_features:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from robust.diagnostics.evidence import Evidence
 from robust.records import AttackResult
 from robust.records.stages.probe import LineSearch
-from robust.units import format_threat, percent_text
+from robust.units import percent_text, printed_threat
 
 MIN_CASES = 3
 """Fewest cases that count as a symptom: fewer may be chance."""
@@ -91,7 +91,7 @@ def narrow_regions(e: Evidence) -> str | None:
 def _searched(found: LineSearch) -> str:
     return (
         f"of {found.cases} cases that the plan's attacks with gradients left correct at "
-        f"{format_threat(found.norm, found.eps, '')}, and that further steps left correct too"
+        f"{printed_threat(found.norm, found.eps)}, and that further steps left correct too"
     )
 
 
@@ -102,7 +102,7 @@ def black_box_wins(e: Evidence) -> str | None:
         return None
     return (
         f"of {s.cases} cases that the plan's attacks with gradients left correct at "
-        f"{format_threat(s.norm, s.eps, '')}, {s.black_box} also stayed correct after "
+        f"{printed_threat(s.norm, s.eps)}, {s.black_box} also stayed correct after "
         f"{s.steps} more steps, but {e.fell} under an attack without gradients"
     )
 
@@ -146,7 +146,7 @@ def more_still_helps(e: Evidence) -> str | None:
         return None
     return (
         f"of {s.cases} cases that the plan's attacks left correct at "
-        f"{format_threat(s.norm, s.eps, '')}, {s.longer} {e.fell} after {s.steps} steps and "
+        f"{printed_threat(s.norm, s.eps)}, {s.longer} {e.fell} after {s.steps} steps and "
         f"{s.restarts} restarts"
     )
 
@@ -158,7 +158,7 @@ def objective_stuck(e: Evidence) -> str | None:
         return None
     worst = max(stuck, key=lambda one: one.stuck / one.attacked)
     return (
-        f"{worst.attacks} at {format_threat(worst.norm, worst.eps, '')} left {worst.stuck} of "
+        f"{worst.attacks} at {printed_threat(worst.norm, worst.eps)} left {worst.stuck} of "
         f"{worst.attacked} cases no nearer to a wrong {e.answer} than the clean image"
     )
 

@@ -20,7 +20,7 @@ from robust.errors import BlackBoxFailure, type_and_line
 from robust.metrics.worst_case import Ball
 from robust.models.acceleration.memory import OutOfMemory, memory_ran_out
 from robust.tasks.contract import Batch, Task
-from robust.units import NORMS, distance_field, eps_text
+from robust.units import NORMS, distance_field, eps_text, norm_text
 
 EXACT = ("Linf", "L0")
 """A largest change and a number of pixels are exact in float32; a sum is not."""
@@ -155,7 +155,7 @@ def _violations(x_adv: Tensor, x: Tensor, threat: ThreatModel) -> list[str | Non
             # A float32 has seven digits.
             sizes = float(f"{moved[i]:.7g}"), threat.eps
             size, most = (eps_text(one, threat.norm) for one in sizes)
-            found.append(f"moved {size} in {threat.norm}, allowed {most}")
+            found.append(f"moved {size} in {norm_text(threat.norm)}, allowed {most}")
         else:
             found.append(None)
     return found

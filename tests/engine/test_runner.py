@@ -62,7 +62,7 @@ class Foreign:
     [
         ("crash", "IndexError: dlr needs three classes"),
         ("nan", "NaN or infinite pixels"),
-        ("too far", "moved 51/255 in Linf, allowed 25.5/255"),
+        ("too far", "moved 51/255 in L∞, allowed 25.5/255"),
         ("out of the box", "left the box"),
         ("wrong shape", "returned torch.float32"),
     ],
