@@ -73,8 +73,11 @@ def before_all(
     with hooked([(one, begin) for one in watched], [(one, end) for one in watched]):
         out = model(x)
     found = {named[module]: module for module in ended if calls[module] == 1}
-    parts = {name for name in found if any(name.startswith(f"{above}.") for above in found)}
-    return out, [module for name, module in found.items() if name not in parts]
+
+    def is_part(name: str) -> bool:
+        return any(name[:end] in found for end, mark in enumerate(name) if mark == ".")
+
+    return out, [module for name, module in found.items() if not is_part(name)]
 
 
 @contextmanager

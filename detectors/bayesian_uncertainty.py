@@ -74,7 +74,7 @@ def uncertainty(model: nn.Module, x: Tensor, *, passes: int, seed: int = 0) -> T
 
     The layers before the first dropout compute once what they would compute in every pass.
     """
-    draw = torch.Generator().manual_seed(seed)
+    draw = torch.Generator()
 
     def drop(module: nn.Module, args: tuple[Tensor], out: Tensor) -> Tensor:
         assert isinstance(module, nn.Dropout)
@@ -82,15 +82,17 @@ def uncertainty(model: nn.Module, x: Tensor, *, passes: int, seed: int = 0) -> T
         return args[0] * (kept / max(1 - module.p, 1e-12)).to(out)
 
     layers = dropout_layers(model)
-    dropping = [(layer, drop) for layer in layers]
+
+    def probabilities() -> Tensor:
+        draw.manual_seed(seed)
+        with hooked(after=[(layer, drop) for layer in layers]):
+            return torch.stack([model(x).softmax(1) for _ in range(passes)])
+
     plain, before = before_all(model, layers, x)
     with computing_once(before):
-        with hooked(after=dropping):
-            drawn = torch.stack([model(x).softmax(1) for _ in range(passes)])
+        drawn = probabilities()
         with torch.no_grad():
             same = torch.allclose(model(x), plain, rtol=1e-4, atol=1e-5)
     if not same:  # something between the layers writes to what they have returned
-        draw.manual_seed(seed)
-        with hooked(after=dropping):
-            drawn = torch.stack([model(x).softmax(1) for _ in range(passes)])
+        drawn = probabilities()
     return drawn.var(0).sum(1, keepdim=True)

@@ -200,7 +200,7 @@ def _smaller_batches(store: RunStore) -> tuple[SmallerBatch, ...]:
     return tuple(
         SmallerBatch(shape, size.settled, size.used)
         for shape, size in by_shape.items()
-        if size.used < size.settled
+        if size.is_short
     )
 
 

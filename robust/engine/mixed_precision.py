@@ -74,7 +74,7 @@ class BatchSizes:
 
     def _set(self, shape: str, size: BatchSize) -> None:
         self._by_shape[shape] = size
-        if size.used < size.settled:
+        if size.is_short:
             _log.warning(
                 "robust: memory is short: %d in place of %d images of %s go through the network "
                 "at once; the report says so",
@@ -108,7 +108,7 @@ class MixedPrecisionAttacker:
         while True:
             allowed = self.sizes.of(batch.x)
             size = allowed.used
-            self.models.fill_up_to(size if size < allowed.settled else None)
+            self.models.fill_up_to(size if allowed.is_short else None)
             parts = [batch.take(rows) for rows in _split(range(len(batch.rows)), size)]
             try:
                 done = [self._run(cell, part, task, seed) for part in parts]

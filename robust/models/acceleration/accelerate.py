@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -76,15 +76,18 @@ class FastModels:
 
     def release(self) -> None:
         """Give back the memory that recorded passes keep."""
-        for model in (self.float32, self.low_precision):
-            if isinstance(model, Replayed):
-                model.release()
+        for model in self._recorded():
+            model.release()
 
     def fill_up_to(self, most: int | None) -> None:
         """Fill batches up to at most so many images where passes are recorded; None: no limit."""
+        for model in self._recorded():
+            model.most_filled = most
+
+    def _recorded(self) -> Iterator[Replayed[Tensor]]:
         for model in (self.float32, self.low_precision):
             if isinstance(model, Replayed):
-                model.most_filled = most
+                yield model
 
 
 def make_fast_models(

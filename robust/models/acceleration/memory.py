@@ -42,6 +42,11 @@ class BatchSize:
     used: int
     """What the memory of this machine allowed as well."""
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the memory of this machine allowed fewer."""
+        return self.used < self.settled
+
     def halved(self, count: int) -> BatchSize:
         """After memory ran out on a batch of `count`."""
         return BatchSize(self.settled, max(1, min(self.used, count) // 2))
