@@ -125,6 +125,10 @@ def test_a_full_network_disk_names_the_local_file(
         (kept,) = local.glob("*/outcomes.sqlite")
         assert "the disk is full; make room" in line and str(kept) in line
         small.change("size=64m")
+        stored = finished(folder / "run")
         shutil.copyfile(kept, folder / "run" / "outcomes.sqlite")
-        assert len(finished(folder / "run")[0]) > 5
+        chunks, memos = finished(folder / "run")
+        # How far it came before the disk was full depends on how fast the machine is.
+        assert stored[0] <= chunks and stored[1].items() <= memos.items()
+        assert (chunks, memos) != stored, "the local file holds more than the full disk"
         resumed(commands, folder, calm, **options)
