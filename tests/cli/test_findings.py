@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from robust.auditing import audit_findings, audit_plan
 from robust.auditing import findings as audited_findings
 from robust.engine.database.clean_outputs import CleanOutputs
 from robust.errors import InputError
@@ -105,10 +106,8 @@ def test_each_finding_is_what_its_own_audit_finds(robust: Robust) -> None:
         ("Hernia", "no case has it in split test")
     ]
     for number, (entry, report) in enumerate(found.reports):
-        alone = robust(
-            "audit", "plan.toml", "--finding", number, "--label", number, "--out", f"alone{number}"
-        )
-        assert alone.code == 0, alone.err
+        write_files(str(number), audit="sensitivity = 0.9", data=f'label = "{number}"')
+        audit_plan(load_plan("plan.toml"), out=f"alone{number}")
         assert without_timings(report) == without_timings(Report.load(f"alone{number}/report.json"))
         assert report.model.finding_output == number and entry.folder == entry.finding.lower()
     assert len({report.model.threshold for _, report in found.reports}) == 3
@@ -127,9 +126,7 @@ def test_each_finding_is_what_its_own_audit_finds(robust: Robust) -> None:
         )
 
 
-def test_clean_images_go_through_the_network_once(
-    robust: Robust, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_clean_images_go_through_the_network_once(monkeypatch: pytest.MonkeyPatch) -> None:
     write_files()
     kept: list[CleanOutputs] = []
 
@@ -139,16 +136,17 @@ def test_clean_images_go_through_the_network_once(
             kept.append(self)
 
     monkeypatch.setattr(audited_findings, "CleanOutputs", Counted)
-    assert robust("audit", "plan.toml", "--out", "run").code == 0
+    audit_findings(load_plan("plan.toml"), out="run")
     assert kept[0].computed == 32
 
 
 def test_a_run_that_was_cut_short_ends_with_the_same_reports(
-    robust: Robust, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Cut after the first finding, and in the second one."""
     write_files()
-    assert robust("audit", "plan.toml", "--out", "whole").code == 0
+    plan = load_plan("plan.toml")
+    audit_findings(plan, out="whole")
     run = audited_findings.run_request
     calls: list[int] = []
 
@@ -160,9 +158,10 @@ def test_a_run_that_was_cut_short_ends_with_the_same_reports(
 
     with monkeypatch.context() as patched:
         patched.setattr(audited_findings, "run_request", cut)
-        assert robust("audit", "plan.toml", "--out", "run").code != 0
+        with pytest.raises(KeyboardInterrupt):
+            audit_findings(plan, out="run")
     assert Path("run/edema/report.json").exists() and not Path("run/findings.json").exists()
-    assert robust("audit", "plan.toml", "--out", "run").code == 0
+    audit_findings(plan, out="run")
     first, again = FindingsReport.load("whole"), FindingsReport.load("run")
     assert first.entries == again.entries
     for (_, one), (_, other) in zip(first.reports, again.reports, strict=True):
@@ -219,8 +218,6 @@ def test_shards_take_one_finding(robust: Robust) -> None:
 def test_python_asks_for_the_function_that_fits(robust: Robust) -> None:
     write_files()
     plan = load_plan("plan.toml")
-    from robust.auditing import audit_findings, audit_plan
-
     with pytest.raises(InputError, match="audit_findings"):
         audit_plan(plan)
     found = audit_findings(plan)
@@ -251,8 +248,8 @@ def test_a_damaged_index(robust: Robust, change: object, said: str) -> None:
     assert answer.code == 2 and said in answer.err and len(answer.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("labels", ["columns", pytest.param("cells", marks=pytest.mark.slow)])
-def test_findings_of_a_table(robust: Robust, labels: str) -> None:
+@pytest.mark.parametrize("labels", ["columns", "cells"])
+def test_findings_of_a_table(labels: str) -> None:
     """Several columns with -1 and blank, or several findings in a cell; names differ in capitals."""
     write_files()
     with np.load("chestmnist.npz") as arrays:
@@ -280,9 +277,7 @@ def test_findings_of_a_table(robust: Robust, labels: str) -> None:
     plan = PLAN.format(names=json.dumps(NAMES), finding='"all"', audit="", data=data, gates="")
     plan = plan.replace('path = "chestmnist.npz"\ngroup = "none"', 'path = "images"')
     Path("table.toml").write_text(plan, encoding="utf-8")
-    answer = robust("audit", "table.toml", "--out", "run")
-    assert answer.code == 0, answer.err
-    result = FindingsReport.load("run")
+    result = audit_findings(load_plan("table.toml"))
     assert [(e.finding, bool(e.why_not)) for e in result.entries] == [
         ("Edema", False),
         ("Mass", False),
@@ -291,7 +286,6 @@ def test_findings_of_a_table(robust: Robust, labels: str) -> None:
     ]
     cases = [report.data.cases for _, report in result.reports]
     assert cases == ([30, 32, 32] if labels == "columns" else [32, 32, 32])
-    assert robust("audit", "plan.toml", "--out", "other").code == 0
-    same = FindingsReport.load("other").report("Mass")
+    same = audit_findings(load_plan("plan.toml")).report("Mass")
     assert result.report("Mass").clean.scores.auc == same.clean.scores.auc
     assert result.report("Mass").worst.robust_accuracy == same.worst.robust_accuracy

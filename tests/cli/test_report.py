@@ -10,16 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import RUN, Robust, contents, write_plan
+from tests.cli.commands import Robust, contents
 from tests.records.test_report import report
 
 
 @pytest.fixture
-def read_only(robust: Robust, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A finished run in a folder in which no file can be made."""
-    write_plan()
-    assert robust(*RUN).code == 0
-    Path("run/report.html").unlink()
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A report in a folder in which no file can be made."""
+    Path("run").mkdir()
+    report().save(Path("run/report.json"))
 
     @contextmanager
     def refuse(path: Path) -> Iterator[Path]:
