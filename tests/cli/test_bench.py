@@ -21,10 +21,10 @@ def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> object:
 
 def test_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--limit", "2", "--rounds", "1", "--steps", "2", "--size", "32")
-    assert not call(monkeypatch, "--architecture", "resnet18", *words)
+    assert not call(monkeypatch, "--architecture", "test_resnet", *words)
     said = capsys.readouterr().out
     for part in (
-        "Preparing resnet18 and at most 2 images.",
+        "Preparing test_resnet and at most 2 images.",
         "2 images of (3, 32, 32) on cpu",
         "PGD. This will take about 0:",
         "of memory.",
@@ -41,7 +41,7 @@ def test_the_table_in_long_form(
 ) -> None:
     words = ("--limit", "2", "--rounds", "2", "--steps", "2", "--size", "32", "--json")
     attacks = ("--attack", "PGD", "--attack", "CarliniWagnerL2", "--eps", "2/255")
-    assert not call(monkeypatch, "--architecture", "resnet18", *words, *attacks)
+    assert not call(monkeypatch, "--architecture", "test_resnet", *words, *attacks)
     found = json.loads(capsys.readouterr().out)
     assert (found["images"], found["shape"], found["device"]) == (2, [3, 32, 32], "cpu")
     assert [(one["attack"], one["norm"], one["eps"]) for one in found["attacks"]] == [
@@ -82,7 +82,7 @@ def test_what_it_will_take_is_said_before_it_begins(
 
     monkeypatch.setattr(module, "contest", begun)
     words = ("--limit", "2", "--rounds", "1", "--steps", "2", "--size", "32")
-    assert call(monkeypatch, "--architecture", "resnet18", *words) == 2
+    assert call(monkeypatch, "--architecture", "test_resnet", *words) == 2
     assert "This will take about" in said[0]
 
 
