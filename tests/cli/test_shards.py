@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from robust.auditing import audit_plan
+from robust.cli.plan_options.overrides import plan_from
 from tests.cli.commands import RUN, Robust, refused, write_plan
 
 SHARD = (*RUN, "--shard")
 
 
 def write_small_plan() -> None:
-    write_plan(audit={"chunk": 2}, top="[doubts]\nprobe = false")
+    write_plan(audit={"chunk": 2})
 
 
 def test_shards_and_their_merge(robust: Robust) -> None:
@@ -34,8 +36,7 @@ def test_shards_and_their_merge(robust: Robust) -> None:
     merged = robust("merge", "run", "plan.toml", "--no-gallery")
     assert merged.code == 0, merged.err
     assert "Report: run/report.html" in merged.out
-    single = robust("audit", "plan.toml", "--out", "single", "--no-gallery")
-    assert single.code == 0
+    audit_plan(plan_from(Path("plan.toml"), {"report.gallery": 0}), out="single")
     assert Path("run/outcomes.csv").read_bytes() == Path("single/outcomes.csv").read_bytes()
     both = [json.loads(Path(run, "report.json").read_text()) for run in ("run", "single")]
     for one in both:
@@ -80,7 +81,7 @@ def test_a_run_directory_says_no_code_to_run(robust: Robust) -> None:
     Path("plan.toml").rename(folder / "plan.toml")
     answer = robust("merge", "run", "foreign")
     assert answer.code == 2 and "--allow-code" in answer.err
-    assert robust("merge", "run", "foreign", "--allow-code").code == 0
+    assert robust("merge", "run", "foreign", "--allow-code", "--no-gallery").code == 0
 
 
 def test_another_model_is_named(robust: Robust) -> None:

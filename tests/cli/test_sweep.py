@@ -21,7 +21,7 @@ network = { architecture = "torchvision:squeezenet1_1", pretrained = false, size
 training = { epochs = 1, batch = 8 }
 
 [plan]
-attacks = [{ name = "FGSM" }, { name = "PGD", steps = 3, cells = "curve" }]
+attacks = [{ name = "PGD", steps = 3 }]
 audit = { eps = ["2/255"] }
 report = { gallery = 0 }
 doubts = { probe = false }
