@@ -216,7 +216,8 @@ def test_an_attack_and_a_detector(copy: Path) -> None:
     add(copy, "attacks", "mi_fgsm", "MIFGSM", MI_FGSM)
     add(copy, "detectors", "max_logit", "MaxLogit", MAX_LOGIT)
     linted(copy, "attacks/mi_fgsm", "detectors/max_logit")
-    out = run(copy, "-c", CHECKS, "tests/attacks/contract", "tests/detectors")
+    detectors = (f"tests/detectors/test_{name}.py" for name in ("contract", "another_device"))
+    out = run(copy, "-c", CHECKS, "tests/attacks/contract", *detectors)
     assert out.endswith("--check 1\n--write 0\n"), out
     readme = (copy / "README.md").read_text(encoding="utf-8")
     assert "| `MIFGSM` |" in readme and "| `MaxLogit` |" in readme
