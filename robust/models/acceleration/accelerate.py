@@ -98,6 +98,7 @@ def make_fast_models(
     *,
     passes: float = 0,
     rows: int = 0,
+    gain: bool = True,
 ) -> FastModels:
     """Faster copies of a prepared adapter for images like `x (n, c, *space)`.
 
@@ -105,7 +106,8 @@ def make_fast_models(
     logits are not those of the adapter, up to rounding, is not used. Models at float64, models
     that cannot be copied or that are shown windows, and models too small to gain run as they are.
     `passes` is how often the run will differentiate the network on an image, `rows` how many images
-    a full batch has.
+    a full batch has. `gain`: whether the gain in speed is measured, which a report tells and
+    nothing follows from.
     """
     if not classifier.origin.differentiable:
         reason = "the network gives no gradients"
@@ -138,8 +140,9 @@ def make_fast_models(
     if compiled and not (x.is_cuda and compiles(chosen, _full_batch(x, rows))):
         compiled, chosen = False, _replayed(low or fast, x)
     if stored is None:
-        gain = _measured_gain(classifier, chosen, _full_batch(x, rows) if compiled else x)
-        stored = Acceleration(folded, True, low is not None, gain, reason, compiled)
+        shown = _full_batch(x, rows) if compiled else x
+        faster = _measured_gain(classifier, chosen, shown) if gain else 1.0
+        stored = Acceleration(folded, True, low is not None, faster, reason, compiled)
     if low is None:
         return FastModels(chosen, None, stored)
     return FastModels(_replayed(fast, x), chosen, stored)
