@@ -67,12 +67,17 @@ def write_plan(
     attacks: list[dict[str, Any]] | None = None,
     audit: dict[str, Any] | None = None,
     top: str = "",
+    probe: bool = False,
 ) -> None:
-    """plan.toml in the current folder: a small audit that works, but for what is told."""
+    """plan.toml in the current folder: a small audit that works, but for what is told.
+
+    `probe`: whether the model is probed, which takes longer than all else.
+    """
     sections = {
         "[model]": MODEL if model is None else model,
         "[data]": DATA if data is None else data,
         "[audit]": {"eps": ["2/255"]} | (audit or {}),
+        "[doubts]": {} if probe else {"probe": False},
     }
     lines = [top]
     for title, entries in sections.items():

@@ -35,7 +35,10 @@ def test_the_printed_command_audits(robust: Robust) -> None:
     for part in ("8 images: 32 x 32 pixels, 8 bits, 8 grey", "2 outputs", "Passes", "Time", "Disk"):
         assert part in made.out
     assert load_plan("plan.toml").data.findings == ("opacity",)  # type: ignore[union-attr]
-    assert audited(robust, made.out)["data"]["cases"] == 8
+    quick = ("--attack", "FGSM", "--eps", "4/255", "--set", "doubts.probe=false", "--no-gallery")
+    done = robust(*printed(made.out), *quick, "--out", "run")
+    assert done.code == 0 and "Report: run/report.html" in done.out, done.err
+    assert json.loads(Path("run/report.json").read_text())["data"]["cases"] == 8
 
 
 def test_what_is_missing_is_said(robust: Robust) -> None:
@@ -120,7 +123,7 @@ def test_a_network_of_all_findings(robust: Robust, data: Path, here: Path) -> No
     assert made.code == 0, made.err
     model = load_plan("plan.toml").model
     assert model is not None and model.finding == "Mass" and len(model.outputs or ()) == 14  # type: ignore[arg-type]
-    assert audited(robust, made.out)["model"]["finding_output"] == 4
+    assert audited(made.out)["model"]["finding_output"] == 4
 
 
 def test_which_finding_of_medmnist(robust: Robust) -> None:
@@ -129,7 +132,7 @@ def test_which_finding_of_medmnist(robust: Robust) -> None:
     assert asked.code == 1 and "Which of the 14 findings" in asked.out and "hernia" in asked.out
     made = robust("init", "set", "--model", "toy_factory:build", "--finding", "edema", "--replace")
     assert made.code == 0, made.err
-    assert audited(robust, made.out)["data"]["classes"] == {"no edema": 6, "edema": 6}
+    assert audited(made.out)["data"]["classes"] == {"no edema": 6, "edema": 6}
 
 
 def test_the_first_release_of_nih(robust: Robust, data: Path) -> None:
@@ -137,7 +140,7 @@ def test_the_first_release_of_nih(robust: Robust, data: Path) -> None:
     made = robust("init", "set", "--finding", "Mass", "--model", "toy_factory:build")
     assert made.code == 0, made.err
     assert "This looks like NIH ChestX-ray14" in made.out
-    assert audited(robust, made.out)["data"]["cases"] == 8
+    assert audited(made.out)["data"]["cases"] == 8
 
 
 def test_wrong_input(robust: Robust) -> None:
@@ -191,7 +194,7 @@ def test_five_commands_from_images_to_a_report(robust: Robust) -> None:
     small = ("--random", "--architecture", "torchvision:squeezenet1_1", "--size", "32")
     trained = robust(*words[2:], *small, "--epochs", "1")
     assert trained.code == 0, trained.err
-    report = audited(robust, made.out)
+    report = audited(made.out)
     assert list(report["data"]["classes"]) == ["bkl", "mel", "nv"]
     assert report["data"]["grouped"] and report["data"]["groups"] == 12
     assert robust("report", "run").code == 0

@@ -9,12 +9,18 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from robust.auditing import dry_run
+from robust.auditing import audit_plan, dry_run
+from robust.cli.plan_options.overrides import plan_from
 from robust.drafting.layouts import LAYOUTS
 from tests.cli.commands import Robust
 from tests.drafting import sets
 
-QUICK = ("--attack", "FGSM", "--eps", "4/255", "--no-gallery", "--set", "doubts.probe=false")
+QUICK = {
+    "attacks": [{"name": "FGSM"}],
+    "audit.eps": ["4/255"],
+    "doubts.probe": False,
+    "report.gallery": 0,
+}
 
 
 class Expected(NamedTuple):
@@ -66,10 +72,11 @@ def printed(out: str) -> list[str]:
     return words[1:]
 
 
-def audited(robust: Robust, out: str) -> dict[str, Any]:
-    """The report of the printed command, made quick."""
-    done = robust(*printed(out), *QUICK, "--out", "run")
-    assert done.code == 0, done.err
+def audited(out: str) -> dict[str, Any]:
+    """The report of the printed command, made quick, without its page."""
+    command, plan = printed(out)
+    assert command == "audit"
+    audit_plan(plan_from(Path(plan), QUICK), out="run")
     return json.loads(Path("run/report.json").read_text())
 
 
@@ -86,7 +93,7 @@ def test_a_public_set_is_audited_as_published(layout: str, data: Path, robust: R
     finding = ("--finding", expected.finding) if expected.finding else ()
     made = robust("init", folder, "--layout", layout, "--model", "toy_factory:build", *finding)
     assert made.code == 0, made.err + made.out
-    report = audited(robust, made.out)
+    report = audited(made.out)
     seen = report["data"]
     assert seen["cases"] == expected.cases
     assert set(seen["classes"]) == set(expected.classes)
