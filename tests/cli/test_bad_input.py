@@ -21,7 +21,9 @@ import pytest
 import torch
 from PIL import Image
 
+from robust.auditing import audit_plan
 from robust.cli import app as cli
+from robust.plan.load import load_plan
 from tests.cli.commands import (
     DATA,
     MODEL,
@@ -36,7 +38,7 @@ from tests.cli.commands import (
 
 
 def test_the_plan_that_all_these_spoil_works(robust: Robust) -> None:
-    write_plan()
+    write_plan(probe=True)
     answer = robust(*RUN)
     assert answer.code == 0 and answer.err.startswith("Run folder: run\nCost: 8 cases x 1 attack")
     assert {"report.html", "report.md", "report.json", "outcomes.csv"} <= set(os.listdir("run"))
@@ -453,9 +455,14 @@ def test_pretrained_weights_that_are_not_to_be_had(
 # --- the run directory ---
 
 
+def finish() -> None:
+    """A finished run of plan.toml, without its pages."""
+    audit_plan(load_plan("plan.toml"), out="run")
+
+
 def test_a_run_of_another_plan_stays_as_it_was(robust: Robust) -> None:
     write_plan()
-    assert robust(*RUN).code == 0
+    finish()
     before = contents(Path("run"))
     shutil.copytree("run", "kept")
     for spoilt, said in (
@@ -476,7 +483,7 @@ def test_a_run_of_another_plan_stays_as_it_was(robust: Robust) -> None:
 def test_a_run_of_another_model_or_other_images_stays_as_it_was(robust: Robust) -> None:
     """The plan is the same, what it names is not."""
     write_plan(data=write_cases([i % 2 for i in range(6)]))
-    assert robust(*RUN).code == 0
+    finish()
     before = contents(Path("run"))
     factory = Path("toy_factory.py").read_text(encoding="utf-8")
     Path("toy_factory.py").write_text(factory.replace("seed(0)", "seed(1)"), encoding="utf-8")
@@ -507,7 +514,7 @@ def test_a_folder_with_other_files_is_left_alone(robust: Robust) -> None:
 
 def test_a_run_that_another_process_is_at_work_on(robust: Robust) -> None:
     write_plan()
-    assert robust(*RUN).code == 0
+    finish()
     before = contents(Path("run"))
     with Path("run/run.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -519,7 +526,7 @@ def test_a_run_that_another_process_is_at_work_on(robust: Robust) -> None:
 
 def test_a_run_whose_database_is_broken(robust: Robust) -> None:
     write_plan()
-    assert robust(*RUN).code == 0
+    finish()
     Path("run/outcomes.sqlite").write_bytes(np.random.default_rng(0).bytes(4096))
     before = contents(Path("run"))
     answer = robust(*RUN)
@@ -535,7 +542,12 @@ def test_a_run_whose_database_is_broken(robust: Robust) -> None:
 @pytest.mark.parametrize(
     ("spoilt", "said"),
     [
-        ({"attacks": [{"name": "PDG"}]}, "robust: unknown attack 'PDG'; did you mean PGD?"),
+        ({"attacks": [{"nmae": "PGD"}]}, "robust: plan.toml: attacks.0.name is missing"),
+        pytest.param(
+            {"attacks": [{"name": "PDG"}]},
+            "robust: unknown attack 'PDG'; did you mean PGD?",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             {"model": {"file": "garbage.pt2"}},
             "robust: garbage.pt2 is not an exported program",

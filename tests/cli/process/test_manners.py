@@ -85,7 +85,10 @@ def test_an_error_prints_nothing_on_stdout(robust: Robust) -> None:
     refused(robust("report", "nowhere", "--json"), "nowhere")
 
 
-def test_what_code_and_libraries_write_to_the_handle_is_no_result(robust: Robust) -> None:
+def test_what_code_and_libraries_write_to_the_handle_is_no_result(
+    robust: Robust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robust.auditing.dry_run.PASSING_SECONDS", 0.01)
     Path("loud.py").write_text(
         "import os, toy_factory\n"
         "def build():\n"
@@ -100,7 +103,7 @@ def test_what_code_and_libraries_write_to_the_handle_is_no_result(robust: Robust
     assert isinstance(only_json(answer), dict)
     for said in ("loading", "by hand", "by another process"):
         assert said in answer.err
-    assert "by hand" in robust("audit", "plan.toml", "--out", "again").out  # goes there again
+    assert "by hand" in robust("audit", "plan.toml", "--dry-run").out  # goes there again
 
 
 def test_json_holds_nothing_that_a_ci_takes_for_a_command() -> None:
