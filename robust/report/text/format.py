@@ -24,7 +24,10 @@ _DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], _U
 
 def flat(text: object) -> str:
     """Text on one line; characters that move a cursor or change the direction become U+FFFD."""
-    line = " ".join(str(text).split()).translate(_DIRECTIONS)
+    line = " ".join(str(text).split())
+    if line.isprintable():  # as nearly all are: no control, no half character, no direction
+        return line
+    line = line.translate(_DIRECTIONS)
     return "".join(_UNKNOWN if unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
 
 
