@@ -72,7 +72,8 @@ def _joined(pieces: Iterable[_Piece]) -> str:
 
 def _whole(pieces: Iterable[_Piece]) -> list[_Piece] | None:
     """All of them; None where they do not fit into `MOST`, and then the rest is not made."""
-    kept, length = [], 0
+    kept: list[_Piece] = []
+    length = 0
     for piece in pieces:
         kept.append(piece)
         if (length := length + len(piece.text) + 2) >= MOST:
