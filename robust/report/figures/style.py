@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 import matplotlib
+import matplotlib.figure
 from matplotlib.axes import Axes as Axes
-from matplotlib.figure import Figure as Figure
+from matplotlib.backend_bases import RendererBase
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from robust.records import Estimate
 from robust.report.text.format import plain
@@ -29,6 +31,21 @@ MOST_LETTERS = 36
 """Of all labels that fit beside each other on a narrow axis."""
 LABEL = 28
 """Characters of an attack's name in a legend."""
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure that is drawn once when it is saved: the pass before, for the layout, finds it only.
+
+    matplotlib draws everything in that pass, too, and throws it away.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Lay it out where that is still to be done, else draw it."""
+        engine = self.get_layout_engine()
+        if engine is None or isinstance(engine, PlaceHolderLayoutEngine) or not self.axes:
+            super().draw(renderer)
+        else:
+            engine.execute(self)
 
 
 @dataclass(frozen=True)
