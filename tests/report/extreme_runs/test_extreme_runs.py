@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ from robust.plan.spec import Plan
 from robust.records import AttackResult, Report
 from robust.records.verdicts import is_withheld
 from robust.report import FORMATS, TEMPLATES, read_report, write_report
-from robust.report.figures.style import ReportFigure
+from robust.report.figures.style import ReportFigure, narrowed
 from robust.report.formats.terminal import print_report
 from robust.report.text.classification import RULE
 from robust.report.text.format import counted, size_text, threat_text
@@ -234,9 +234,18 @@ class Run:
             return list(csv.DictReader(file))
 
 
-Runs = Callable[[str], Run]
+class Runs(Protocol):
+    def __call__(self, name: str, whole: bool = False) -> Run:
+        """The run of that name; `whole` with the probe and every figure, whichever it is."""
+
+
 PICTURED = ("all fall", "one case", "all wrong", "nearest alone", "target", "huge", "two norms")
 """Those with a gallery and with figures in files of their own; the page draws them in all."""
+PROBED = (
+    *("nothing falls", "all fall", "one case", "all wrong", "all crash", "25 classes", "miss"),
+    *("target", "nothing allowed in L2", "no warnings", "two norms"),
+)
+"""Those with the probe: one of each kind of cases that it may be left with."""
 
 
 @pytest.fixture(scope="module")
@@ -245,8 +254,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     base = tmp_path_factory.mktemp("extremes")
 
     @cache
-    def made(name: str) -> Run:
-        folder = base / name.replace(" ", "-")
+    def made(name: str, whole: bool = False) -> Run:
+        folder = base / f"{'whole-' if whole else ''}{name.replace(' ', '-')}"
         if name == "two norms":
             report = audit_plan(two_norms(base), out=folder, device="cpu")
         else:
@@ -257,8 +266,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
                 out=folder,
                 device="cpu",
                 **{"eps": SMALL, "gallery": 2 if name in PICTURED else 0, **settings},
+                doubts={"probe": whole or name in PROBED},
             )
-        return Run(report, folder, rendered(report, folder))
+        return Run(report, folder, rendered(report, folder, name in PICTURED, whole))
 
     return made
 
@@ -289,18 +299,29 @@ def model(base: Path) -> dict[str, Any]:
     return {"factory": factory, "weights": weights, "channels": 1, "head": "softmax"}
 
 
-def rendered(report: Report, folder: Path) -> dict[str, str]:
-    """Write every format in both templates; both show the same figures, drawn for the first."""
+def rendered(report: Report, folder: Path, pictured: bool, whole: bool) -> dict[str, str]:
+    """Write every format in both templates; both show the same figures, drawn for the first.
+
+    Those for a phone are set out in every run, and written in those with pictures and in `whole`.
+    """
     texts = {}
+    drawn = ReportFigure.svg
+
+    def broad(figure: ReportFigure, *, narrow: bool = False, **options: Any) -> str:
+        assert not narrow or narrowed(figure.draw()).axes
+        return "<svg></svg>" if narrow else drawn(figure, **options)
+
     for template in ("standard", "regulatory", "iso-24029"):  # that with most kinds of evidence
         assert template in TEMPLATES
-        figures = ("svg", "png") if folder.name.replace("-", " ") in PICTURED else ()
+        figures = ("svg", "png") if pictured else ()
         others = ("json", "latex", "cyclonedx", "model-card", *figures)
         formats = ("html", "md", *(others if template == "standard" else ()))
         assert set(formats) <= set(FORMATS)
         with pytest.MonkeyPatch.context() as patch:
             if template != "standard":
                 patch.setattr(ReportFigure, "svg", lambda figure, **_: "<svg></svg>")
+            elif not (pictured or whole):
+                patch.setattr(ReportFigure, "svg", broad)
             written = write_report(report, folder, *formats, template=template)
         for path in written:
             assert path.stat().st_size > 0
@@ -320,7 +341,17 @@ no_number = re.compile(r"(?<![\w.])[-+]?(None|nan|inf|NaN %|Infinity)(?!\w)")
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_format_is_written_and_shows_no_number_that_is_none(runs: Runs, name: str) -> None:
-    run = runs(name)
+    is_whole_in_every_format(runs(name), name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in EXTREMES if name not in PROBED])
+def test_the_probe_and_narrow_figures_bear_it_too(runs: Runs, name: str) -> None:
+    is_whole_in_every_format(runs(name, whole=True), name)
+
+
+def is_whole_in_every_format(run: Run, name: str) -> None:
+    """Every file is there, and none shows a number that is none."""
     assert {"report.html", "report.md", "report.tex", "terminal"} <= set(run.texts)
     assert {"regulatory.html", "regulatory.md"} <= set(run.texts)
     for file, text in run.texts.items():
