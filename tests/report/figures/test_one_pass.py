@@ -13,7 +13,7 @@ from tests.report.detected import many, report_on
 
 def test_the_pass_for_the_layout_need_not_draw(monkeypatch: pytest.MonkeyPatch) -> None:
     (shown,) = (f for f in report_figures(report_on(many(), drawn=True)) if "scores" in f.name)
-    passes = []
+    passes: list[RendererBase] = []
 
     def twice(figure: Figure, renderer: RendererBase) -> None:
         passes.append(renderer)
