@@ -29,7 +29,7 @@ def stop_in(running: Running, phase: str, after: float, number: signal.Signals) 
         stages = running.stages()
         if phase == "start" or any(PLACES[phase_of(one)] >= PLACES[phase] for _, one in stages):
             break
-        time.sleep(0.001)
+        time.sleep(0.005)
     time.sleep(after)
     running.send(number)
     done = running.wait()
