@@ -42,9 +42,15 @@ def regions(kind: str, x: Tensor) -> Tensor:
 
 
 def within(
-    attack: Attack, norm: str, eps: float, kind: str, together: bool = False, box: str = "binding"
+    attack: Attack,
+    norm: str,
+    eps: float,
+    kind: str,
+    together: bool = False,
+    box: str = "binding",
+    n: int = 8,
 ) -> tuple[Any, Tensor, Tensor, Tensor, Tensor]:
-    model, x, y = linear_cases(box, n=8)
+    model, x, y = linear_cases(box, n=n)
     region = regions(kind, x)
     confined = WithinRegion(attack, region, together)
     x_adv = confined(model, x, y, ThreatModel(norm, eps), Streams.of(0, range(len(x))), None)
@@ -90,7 +96,7 @@ def test_the_optimum_in_linf_is_reached(attack: Attack, kind: str) -> None:
 def test_the_optimum_in_l2_is_reached(attack: Attack, kind: str) -> None:
     """By the conditions of Karush, Kuhn and Tucker it is clip(t u) on the region: bisect t."""
     eps = 0.8
-    model, x, y, region, x_adv = within(attack, "L2", eps, kind)
+    model, x, y, region, x_adv = within(attack, "L2", eps, kind, n=4)
     raises = model.weight.view(1, *x.shape[1:]) * (1 - 2 * y).view(-1, 1, 1, 1) * region
     low, high = torch.zeros(len(x), 1, 1, 1), torch.full((len(x), 1, 1, 1), 1e3)
     for _ in range(100):

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attacks import PGD
 from attacks.contract import AttackTraits, Knowledge
 from robust.auditing import audit
 from robust.models import Classifier
@@ -85,7 +86,7 @@ def test_an_attack_that_does_nothing_leaves_all_right() -> None:
 
 def test_batch_size_changes_no_stream_and_in_float64_no_result() -> None:
     net = classifier().double()
-    options: dict[str, Any] = {"attacks": ["Noise", "PGD"], "eps": ["2/255"], **BRIEF}
+    options: dict[str, Any] = {"attacks": ["Noise", PGD(steps=10)], "eps": ["2/255"], **BRIEF}
     one = audit(net, phantoms(), chunk=64, **options)
     other = audit(net, phantoms(), chunk=7, **options)
     for a, b in zip(one.rows, other.rows, strict=True):
@@ -94,7 +95,7 @@ def test_batch_size_changes_no_stream_and_in_float64_no_result() -> None:
 
 def test_curve_cells_find_what_exact_cells_find(tmp_path: Path) -> None:
     eps = [1 / 255, 2 / 255, 4 / 255]
-    options: dict[str, Any] = {"attacks": ["FGSM", "BIM", "PGD"], "eps": eps, **BRIEF}
+    options: dict[str, Any] = {"attacks": ["FGSM", "BIM", PGD(steps=10)], "eps": eps, **BRIEF}
     exact = audit(classifier(), phantoms(80), **options)
     curve = audit(classifier(), phantoms(80), cells="curve", out=tmp_path, **options)
     assert [row.kind for row in curve.worst_cases] == ["curve"] * 3
@@ -131,7 +132,7 @@ def robust_accuracies(report: Report) -> list[float]:
 
 
 def test_logits_times_ten_thousand_change_at_most_a_point() -> None:
-    options: dict[str, Any] = {"attacks": ["FGSM", "PGD"], "eps": ["2/255"], **BRIEF}
+    options: dict[str, Any] = {"attacks": ["FGSM", PGD(steps=10)], "eps": ["2/255"], **BRIEF}
     plain = audit(classifier(), phantoms(80), **options)
     loud = audit(Classifier(Louder(trained(28), 1e4), channels=1), phantoms(80), **options)
     for a, b in zip(robust_accuracies(plain), robust_accuracies(loud), strict=True):
