@@ -209,7 +209,7 @@ def test_detectors_and_example_images_are_those_of_a_single_run(
     assert outcome(tmp_path / "run").gallery == outcome(tmp_path / "single").gallery
 
 
-@pytest.mark.parametrize("copied", [True, False])
+@pytest.mark.parametrize("copied", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_machines_without_a_common_disk(
     plan: Plan, single: Path, copied: bool, tmp_path: Path
 ) -> None:
