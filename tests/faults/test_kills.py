@@ -81,7 +81,7 @@ def test_a_kill_in_each_phase_changes_nothing(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path]
 ) -> None:
     killer = Killer(commands, calm, inputs, random.Random(0))
-    killer.chain(IN_ORDER, 0.3)
+    killer.chain(IN_ORDER, 0.1)  # soon: what a phase survives is not hit, and goes again
     killer.until_each_is_hit()
 
 
