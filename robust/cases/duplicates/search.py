@@ -85,7 +85,7 @@ def _without(pairs: Pairs, known: Pairs) -> Pairs:
 class _Looks:
     """What is compared of each image, computed once an image: one is in many pairs."""
 
-    places: Places
+    places: npt.NDArray[np.intp]
     """`(m,)`: in the other arrays, the place of each image of m pairs."""
     thumbnails: Floats
     """`(n, SIDE, SIDE)`."""
@@ -107,7 +107,7 @@ class _Looks:
         coarse = detail(halved)
         return cls(places, thumbnails, detail(thumbnails), halved, coarse, _smoothed(coarse))
 
-    def take(self, pairs: Places) -> _Looks:
+    def take(self, pairs: npt.NDArray[np.intp]) -> _Looks:
         """Of some of the pairs alone."""
         return replace(self, places=self.places[pairs])
 
