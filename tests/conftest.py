@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +20,13 @@ torch.set_num_threads(1)
 # The same few hundred phantoms are read by audit after audit; to draw one takes longer than to
 # attack it. tests/cases/phantoms/test_cases.py draws its own.
 phantom_cases.phantom = lru_cache(maxsize=8192)(phantom_cases.phantom)
+
+# absl, which Keras and TensorBoard import, holds the stderr under which it was imported, and closes
+# it as soon as a library sets up logging while stderr is another. Here that would be the file into
+# which pytest captures, and every later test would fail. The stderr of the process it leaves open.
+if importlib.util.find_spec("absl") is not None:
+    handler = importlib.import_module("absl.logging").get_absl_handler().python_handler
+    handler.stream = sys.__stderr__
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
