@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import importlib.util
+import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +39,13 @@ def _same_picture_once(first: Any, second: Any) -> Any:
 
 
 search._same_picture = _same_picture_once
+
+# absl, which Keras and TensorBoard import, holds the stderr under which it was imported, and closes
+# it as soon as a library sets up logging while stderr is another. Here that would be the file into
+# which pytest captures, and every later test would fail. The stderr of the process it leaves open.
+if importlib.util.find_spec("absl") is not None:
+    handler = importlib.import_module("absl.logging").get_absl_handler().python_handler
+    handler.stream = sys.__stderr__
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
