@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,6 @@ from robust.errors import InputError, first_line
 from robust.metrics.arrays import Array
 from robust.models import Adapter
 from robust.models.acceleration.memory import OutOfMemory
-from robust.models.gradients.gradient_free import has_gradients
 from robust.models.preparation import image_template
 from robust.progress import Progress
 from robust.ranking.contract import Need
@@ -53,35 +52,30 @@ class NearestSearch:
 class Seen:
     """What the model says of the images that could be read, in their order."""
 
+    rows: list[int] = field(default_factory=list)
+    """Where each stands among all images."""
     ids: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
     pixels: list[str] = field(default_factory=list)
     """Hashes of the displayed images."""
     probabilities: list[Array] = field(default_factory=list)
     features: list[Array] = field(default_factory=list)
-    found: list[FoundDistance] = field(default_factory=list)
 
 
 def see_images(
     ready: Adapter,
     cases: Cases,
     needs: Collection[Need],
-    search: NearestSearch | None,
     layer: str | None,
     *,
     skip_broken: bool,
     progress: Progress,
 ) -> Seen:
-    """Show all images to a prepared classifier; `search` is given where distances are needed.
+    """Show all images to a prepared classifier.
 
     InputError for an image that cannot be read, unless those are skipped, and for logits that are
     not finite.
     """
-    if search is not None and not has_gradients(ready):
-        raise InputError(
-            "adversarial distances need gradients, and this model gives none; rank by margin, "
-            "entropy or feature-distance"
-        )
     template = image_template(ready)
     reader = _Reader(ready, layer) if {"features", "labelled"} & set(needs) else None
     seen, done = Seen(), 0
@@ -91,7 +85,7 @@ def see_images(
         for part, read, x in read_batches(
             cases, rows, template, skip_broken=skip_broken, remedy=REMEDY
         ):
-            _see(ready, seen, part, read, x, reader, search)
+            _see(ready, seen, part, read, x, reader)
         done += len(rows)
         progress(done, len(cases), "images")
     return seen
@@ -104,7 +98,6 @@ def _see(
     cases: list[Case],
     x: Tensor,
     reader: _Reader | None,
-    search: NearestSearch | None,
 ) -> None:
     ids = [case.id for case in cases]
     with torch.no_grad():
@@ -112,21 +105,48 @@ def _see(
     if logits.ndim != 2:
         raise InputError("the model outlines structures; robust rank takes classifiers")
     check_finite(logits, ids=ids)
-    hashes = [pixel_hash(case.image) for case in cases]
+    seen.rows += rows
     seen.ids += ids
     seen.groups += [case.group for case in cases]
-    seen.pixels += hashes
+    seen.pixels += [pixel_hash(case.image) for case in cases]
     seen.probabilities += list(logits.double().softmax(1).cpu().numpy())
     if features is not None:
         seen.features += list(features.double().cpu().numpy())
-    if search is None:
-        return
-    new = [i for i, pixels in enumerate(hashes) if pixels not in search.log.known]
-    if new:
-        batch = Batch(tuple(rows), tuple(cases), x, logits.argmax(1), logits.double())
-        found = _nearest(ready, batch.take(new), search)
-        search.log.add(dict(zip([hashes[i] for i in new], found, strict=True)))
-    seen.found += [search.log.known[pixels] for pixels in hashes]
+
+
+def find_distances(
+    ready: Adapter,
+    cases: Cases,
+    wanted: Mapping[int, str],
+    search: NearestSearch,
+    *,
+    skip_broken: bool,
+    progress: Progress,
+) -> dict[int, FoundDistance]:
+    """The distance of each row that is `wanted`, by the hash of its pixels; InputError as above.
+
+    What the search knows of before is not searched again.
+    """
+    if not wanted:
+        return {}
+    known = search.log.known
+    new = [row for row, pixels in wanted.items() if pixels not in known]
+    template, done = image_template(ready), len(wanted) - len(new)
+    progress(done, len(wanted), "distances")
+    for start in range(0, len(new), BATCH):
+        part = new[start : start + BATCH]
+        for rows, read, x in read_batches(
+            cases, part, template, skip_broken=skip_broken, remedy=REMEDY
+        ):
+            with torch.no_grad():
+                logits = ready(x)
+            batch = Batch(tuple(rows), tuple(read), x, logits.argmax(1), logits.double())
+            found = _nearest(ready, batch, search)
+            search.log.add(dict(zip((wanted[row] for row in rows), found, strict=True)))
+        done += len(part)
+        progress(done, len(wanted), "distances")
+    gone = FoundDistance(None, "could not be read a second time")
+    return {row: known.get(pixels, gone) for row, pixels in wanted.items()}
 
 
 def _nearest(ready: Adapter, batch: Batch, search: NearestSearch) -> list[FoundDistance]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robust.metrics.arrays import Places
 from robust.ranking.contract import Criterion, LabelOrder, Need, Pool, by_value
 
 SHORTLIST = 0.1
@@ -58,7 +59,9 @@ class TwoStages:
     first: Criterion
     second: Criterion
     share: float = SHORTLIST
-    """Of the images that pass the first stage, above 0 to 1; never fewer than are asked for."""
+    """Of the images that pass the first stage, above 0 to 1."""
+    least: int = 0
+    """Images that pass it at least, where there are so many: as many as are to be labelled."""
 
     @property
     def name(self) -> str:
@@ -75,12 +78,33 @@ class TwoStages:
         """Those of both."""
         return self.first.needs | self.second.needs
 
+    def length(self, pool: Pool) -> int:
+        """How many images pass the first stage."""
+        return min(len(pool), max(self.least, math.ceil(self.share * len(pool) - 1e-9)))
+
+    def shortlist(self, pool: Pool) -> Places:
+        """Rows of the images that pass; needs only what the first criterion needs."""
+        wanted = self.length(pool)
+        return self.first(pool, wanted).order[:wanted]
+
     def __call__(self, pool: Pool, count: int) -> LabelOrder:
         """The shortlist in the order of the second criterion, then the others."""
-        wanted = max(count, math.ceil(self.share * len(pool) - 1e-9))
-        rows = self.first(pool, wanted).order
+        wanted = self.length(pool)
+        rows = self.first(pool, max(count, wanted)).order
         shortlist, others = rows[:wanted], rows[wanted:]
-        inner = self.second(pool.take(shortlist), count)
+        inner = self.second(pool.take(shortlist), min(count, wanted))
         values = np.full(len(pool), np.nan)
         values[shortlist] = inner.values
         return LabelOrder(values, np.concatenate([shortlist[inner.order], others]))
+
+
+def rows_to_search(criterion: Criterion, pool: Pool) -> Places:
+    """Rows whose adversarial distance a criterion reads; of a shortlist's criterion only those."""
+    if "distances" not in criterion.needs:
+        return np.zeros(0, np.int64)
+    if isinstance(criterion, RankSum):
+        parts = [rows_to_search(one, pool) for one in criterion.criteria]
+        return np.unique(np.concatenate(parts))
+    if isinstance(criterion, TwoStages) and "distances" not in criterion.first.needs:
+        return criterion.shortlist(pool)
+    return np.arange(len(pool))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +12,23 @@ from attacks.streams import call_text
 from robust.cases.case import Cases
 from robust.engine.batch import first_images
 from robust.errors import InputError
-from robust.metrics.arrays import Array, Places
+from robust.metrics.arrays import Places
 from robust.models import Classifier, choose_device, full_precision, prepare, weights_hash
+from robust.models.gradients.gradient_free import has_gradients
 from robust.models.preparation import require_classifier
 from robust.progress import Progress
-from robust.ranking.collect import BATCH, NearestSearch, Seen, in_one_array, see_images
-from robust.ranking.combine import SHORTLIST, RankSum
+from robust.ranking.collect import (
+    BATCH,
+    NearestSearch,
+    Seen,
+    find_distances,
+    in_one_array,
+    see_images,
+)
+from robust.ranking.combine import SHORTLIST, RankSum, rows_to_search
 from robust.ranking.contract import Criterion, Pool
 from robust.ranking.criteria.adversarial_distance import AdversarialDistance
-from robust.ranking.distance_log import DistanceLog
+from robust.ranking.distance_log import DistanceLog, FoundDistance
 from robust.ranking.registry import make_criterion, single_criteria
 
 NORMS = ("L2", "Linf")
@@ -85,18 +93,25 @@ def rank_images(
     """Rank images by how much their labels are expected to teach the model; labels are not read.
 
     `by` names criteria of `robust.ranking.registry`: several are joined by the sum of their ranks,
-    `a+b` orders by b the `shortlist` (a share) that a puts first. `labelled` are the images that
-    the model has learned from, for distances of features of `layer`. `top` is how many are to be
-    labelled, by default all. With `per_group` so many images of a patient come before further ones
-    of any. Beside `table` the distances found so far are kept, so that a search that was killed
-    goes on. Copies of labelled images and of images ranked before come last. Raises InputError.
+    `a+b` orders by b the `shortlist` (a share, never fewer than `top`) that a puts first; with
+    `margin+distance` the shortlist alone is attacked. `labelled` are the images that the model has
+    learned from, for distances of features of `layer`. `top` is how many are to be labelled, by
+    default all. With `per_group` so many images of a patient come before further ones of any.
+    Beside `table` the distances found so far are kept, so that a search that was killed goes on.
+    Copies of labelled images and of images ranked before come last. Raises InputError.
     """
-    criterion = make_criterion((by,) if isinstance(by, str) else by, shortlist=shortlist, seed=seed)
+    names = (by,) if isinstance(by, str) else by
+    criterion = make_criterion(names, shortlist=shortlist, least=top or 0, seed=seed)
     _check(norm, steps, top, per_group, criterion, labelled)
     require_classifier(model)
     where = choose_device(device)
     first = first_images(images, range(len(images)), BATCH)
     ready = prepare(model, where, images=first)
+    if "distances" in criterion.needs and not has_gradients(ready):
+        raise InputError(
+            "adversarial distances need gradients, and this model gives none; rank by margin, "
+            "entropy or feature-distance"
+        )
     log = DistanceLog(
         table if "distances" in criterion.needs else None,
         {
@@ -105,35 +120,40 @@ def rank_images(
             "search": call_text("FMN", norm=norm, steps=steps),
         },
     )
-    search = NearestSearch(norm, steps, log) if "distances" in criterion.needs else None
     with full_precision():
         seen = see_images(
-            ready,
-            images,
-            criterion.needs,
-            search,
-            layer,
-            skip_broken=skip_broken,
-            progress=progress,
+            ready, images, criterion.needs, layer, skip_broken=skip_broken, progress=progress
         )
         known = Seen()
         if labelled is not None and "features" in criterion.needs:
             known = see_images(
-                ready,
-                labelled,
-                {"features"},
-                None,
-                layer,
-                skip_broken=skip_broken,
-                progress=progress,
+                ready, labelled, {"features"}, layer, skip_broken=skip_broken, progress=progress
             )
-    if not seen.ids:
-        raise InputError("none of the images could be read")
+        if not seen.ids:
+            raise InputError("none of the images could be read")
+        classes = _class_names(ready, classes, len(seen.probabilities[0]))
+        copies = _copies(seen, known)
+        unique = np.array([row for row in range(len(seen.ids)) if row not in copies], np.int64)
+        pool = _pool(seen, known)
+        searched = unique[rows_to_search(criterion, pool.take(unique))]
+        found = find_distances(
+            ready,
+            images,
+            {seen.rows[row]: seen.pixels[row] for row in searched},
+            NearestSearch(norm, steps, log),
+            skip_broken=skip_broken,
+            progress=progress,
+        )
+    distances = {row: found[seen.rows[row]] for row in searched.tolist()}
     count = len(seen.ids) if top is None else min(top, len(seen.ids))
-    names = _class_names(ready, classes, len(seen.probabilities[0]))
-    every = _ranked(seen, known, criterion, names, count, per_group)
+    every = _ranked(
+        seen, _with_distances(pool, distances), unique, criterion, classes, count, per_group
+    )
+    notes = {seen.ids[row]: one.why for row, one in distances.items()}
+    notes |= {seen.ids[row]: why for row, why in copies.items()}
+    first = [replace(one, note=notes.get(one.id, "")) for one in every[:count]]
     columns = tuple(_column(one, norm) for one in _shown(criterion))
-    return RankedImages(columns, tuple(every[:count]), len(images) - len(seen.ids), log)
+    return RankedImages(columns, tuple(first), len(images) - len(seen.ids), log)
 
 
 def _check(
@@ -173,15 +193,14 @@ def _class_names(ready: Classifier, classes: Sequence[str], count: int) -> tuple
 
 def _ranked(
     seen: Seen,
-    known: Seen,
+    pool: Pool,
+    unique: Places,
     criterion: Criterion,
-    names: tuple[str, ...],
+    names: Sequence[str],
     count: int,
     per_group: int | None,
 ) -> list[RankedImage]:
-    copies = _copies(seen, known)
-    unique = np.array([row for row in range(len(seen.ids)) if row not in copies], np.int64)
-    pool = _pool(seen, known)
+    """The `unique` rows in order, then the others by id, which have no values."""
     within = pool.take(unique)
     most = len(unique) if per_group is not None else min(count, len(unique))
     order = unique[criterion(within, most).order]
@@ -190,11 +209,10 @@ def _ranked(
     values = np.full((len(pool), len(_shown(criterion))), np.nan)
     for column, one in enumerate(_shown(criterion)):
         values[unique, column] = one(within, most).values
-    last = sorted(copies, key=lambda row: seen.ids[row])
+    others = sorted(set(range(len(pool))) - set(order.tolist()), key=lambda row: seen.ids[row])
     found = []
-    for place, row in enumerate([*order.tolist(), *last]):
+    for place, row in enumerate([*order.tolist(), *others]):
         chances = pool.probabilities[row]
-        why = copies.get(row) or (seen.found[row].why if seen.found else "")
         found.append(
             RankedImage(
                 place + 1,
@@ -202,7 +220,6 @@ def _ranked(
                 names[int(chances.argmax())],
                 float(chances.max()),
                 tuple(None if np.isnan(value) else float(value) for value in values[row]),
-                why,
             )
         )
     return found
@@ -210,18 +227,20 @@ def _ranked(
 
 def _pool(seen: Seen, known: Seen) -> Pool:
     features = np.stack(seen.features) if seen.features else None
-    distances: Array | None = None
-    if seen.found:
-        distances = np.array(
-            [np.nan if one.distance is None else one.distance for one in seen.found]
-        )
     return Pool(
         tuple(seen.ids),
         np.stack(seen.probabilities),
         features,
         None if features is None else in_one_array(known.features, features.shape[1]),
-        distances,
     )
+
+
+def _with_distances(pool: Pool, found: Mapping[int, FoundDistance]) -> Pool:
+    distances = np.full(len(pool), np.nan)
+    for row, one in found.items():
+        if one.distance is not None:
+            distances[row] = one.distance
+    return replace(pool, distances=distances)
 
 
 def _copies(seen: Seen, known: Seen) -> dict[int, str]:

@@ -30,10 +30,11 @@ CRITERIA = (*_MAKERS, O_MEDAL)
 
 
 def make_criterion(
-    names: Sequence[str], *, shortlist: float = SHORTLIST, seed: int = 0
+    names: Sequence[str], *, shortlist: float = SHORTLIST, least: int = 0, seed: int = 0
 ) -> Criterion:
     """The criterion of one name, or the sum of ranks of several; `a+b` orders a shortlist.
 
+    A shortlist is a share of the images, and never fewer than `least`.
     InputError for an unknown name, a name given twice, or a shortlist that is no share.
     """
     if not 0 < shortlist <= 1:
@@ -42,7 +43,7 @@ def make_criterion(
         raise InputError(f"name a criterion: {', '.join(CRITERIA)}")
     if twice := [name for i, name in enumerate(names) if name in names[:i]]:
         raise InputError(f"criterion {twice[0]!r} is named twice; name it once")
-    made = tuple(_one(name, shortlist, seed) for name in names)
+    made = tuple(_one(name, shortlist, least, seed) for name in names)
     return made[0] if len(made) == 1 else RankSum(made)
 
 
@@ -59,7 +60,7 @@ def single_criteria(criterion: Criterion) -> list[Criterion]:
     return [criterion]
 
 
-def _one(name: str, shortlist: float, seed: int) -> Criterion:
+def _one(name: str, shortlist: float, least: int, seed: int) -> Criterion:
     parts = ("entropy+mean-distance" if name == O_MEDAL else name).split("+")
     for part in parts:
         if part not in _MAKERS:
@@ -67,4 +68,4 @@ def _one(name: str, shortlist: float, seed: int) -> Criterion:
     if len(parts) > 2:
         raise InputError(f"criterion {name!r} has {len(parts)} stages; two can be joined with +")
     made = [_MAKERS[part](seed) for part in parts]
-    return made[0] if len(made) == 1 else TwoStages(made[0], made[1], shortlist)
+    return made[0] if len(made) == 1 else TwoStages(made[0], made[1], shortlist, least)

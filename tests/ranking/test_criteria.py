@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from robust.metrics.arrays import Array
-from robust.ranking.combine import RankSum, TwoStages
+from robust.ranking.combine import RankSum, TwoStages, rows_to_search
 from robust.ranking.contract import Criterion, Pool
 from robust.ranking.criteria.adversarial_distance import AdversarialDistance
 from robust.ranking.criteria.entropy import PredictiveEntropy
@@ -163,8 +163,34 @@ def test_o_medal_orders_the_uncertain_by_average_distance_and_leaves_the_others(
     found = TwoStages(PredictiveEntropy(), MeanDistance(), 0.6)(pool, 1)
     assert found.order[0] == 1 and sorted(found.order[:3]) == [0, 1, 2]
     assert found.order[3:].tolist() == [3, 4] and np.isnan(found.values[3:]).all()
-    everyone = TwoStages(PredictiveEntropy(), MeanDistance(), 0.2)(pool, 5)
-    assert everyone.order[0] == 4  # five were asked for, so five are on the shortlist
+    everyone = TwoStages(PredictiveEntropy(), MeanDistance(), 0.2, least=5)(pool, 1)
+    assert everyone.order[0] == 4  # five are wanted, so five are on the shortlist
+    assert (
+        found.order.tolist()
+        == TwoStages(PredictiveEntropy(), MeanDistance(), 0.6)(pool, 5).order.tolist()
+    )
+
+
+def test_a_shortlist_within_a_sum_of_ranks_stays_a_shortlist() -> None:
+    pool = drawn()
+    stages = TwoStages(PredictiveEntropy(), MeanDistance(), 0.3)
+    alone = stages(pool, 1)
+    ranks = np.empty(len(pool))
+    ranks[stages(pool, len(pool)).order] = np.arange(len(pool))
+    assert set(np.argsort(ranks)[:12]) == set(PredictiveEntropy()(pool, 12).order[:12])
+    assert np.isnan(alone.values).sum() == len(pool) - 12
+    assert RankSum((stages,))(pool, 1).order[0] == alone.order[0]
+
+
+def test_distances_are_searched_where_a_criterion_reads_them() -> None:
+    pool, distance, entropy = drawn(), AdversarialDistance(), PredictiveEntropy()
+    stages = TwoStages(entropy, distance, 0.25)
+    some = sorted(entropy(pool, 10).order[:10])
+    assert sorted(rows_to_search(stages, pool)) == some
+    assert sorted(rows_to_search(RankSum((stages, entropy)), pool)) == some
+    for every in (distance, TwoStages(distance, entropy), RankSum((stages, distance))):
+        assert rows_to_search(every, pool).tolist() == list(range(len(pool)))
+    assert not rows_to_search(entropy, pool).size
 
 
 # --- what all criteria keep ---

@@ -89,7 +89,9 @@ def test_neither_batch_nor_order_of_the_rows_matters(
     second = rank_images(classifier, turned, **told)
     assert [one.id for one in first.images] == [one.id for one in second.images]
     for one, other in zip(first.images, second.images, strict=True):
-        assert one.values == pytest.approx(other.values, rel=1e-4)
+        # None, then nan, outside a shortlist.
+        found, again = np.array(one.values, float), np.array(other.values, float)
+        np.testing.assert_allclose(found, again, rtol=1e-4)
 
 
 def test_copies_come_last_with_the_reason(linear: tuple[Classifier, Tensor, Tensor]) -> None:
@@ -172,6 +174,32 @@ def test_a_search_goes_on_where_it_was_killed(
     assert sum(searched) == N
     ranked.written()
     assert not kept.exists()
+
+
+@pytest.mark.parametrize("options", [{"top": 3}, {}, {"per_group": 1}])
+def test_of_two_stages_the_shortlist_alone_is_attacked(
+    linear: tuple[Classifier, Tensor, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, int],
+) -> None:
+    classifier, x, z = linear
+    attacked: list[int] = []
+    real = collecting.attack_batch
+
+    def counted(*arguments, **more):  # type: ignore[no-untyped-def]
+        attacked.extend(arguments[2].rows)
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(collecting, "attack_batch", counted)
+    ranked = rank_images(
+        classifier, as_cases(x), by="margin+distance", shortlist=0.25, device="cpu", **options
+    )
+    nearest = z.abs().argsort()[:6].tolist()
+    assert sorted(attacked) == sorted(nearest)
+    assert rows_of(ranked)[: len(ranked.images)][:6] == nearest[: len(ranked.images)]
+    told = [one.values[1] is not None for one in ranked.images]
+    assert told == [place < 6 for place in range(len(ranked.images))]
+    assert {one.note for one in ranked.images} == {""}
 
 
 def test_what_is_kept_names_no_file(

@@ -52,9 +52,14 @@ def quoted(text: object) -> str:
 
 
 def listed(names: Sequence[str], most: int = 3) -> str:
-    """`a, b and c`; of more than `most` names the last ones are only counted."""
+    """`a, b and c`; of more than `most` names the last ones are only counted.
+
+    `a, 1; b, 2; and c` where a name has a comma itself, as most of a sweep have.
+    """
     if len(names) > most:
         names = [*names[: most - 1], f"{len(names) - most + 1} more"]
+    if len(names) > 1 and any(", " in name for name in names):
+        return "; ".join((*names[:-1], f"and {names[-1]}"))
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 

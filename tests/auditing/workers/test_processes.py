@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -143,7 +142,6 @@ def test_a_run_that_was_interrupted_goes_on_with_the_threads_it_began_with(
             if len(answers) == 4:
                 raise KeyboardInterrupt
 
-    started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         audit_plan(
             plan(folder, "short"),
@@ -152,7 +150,7 @@ def test_a_run_that_was_interrupted_goes_on_with_the_threads_it_began_with(
             progress=stop,
             workers=WorkerChoice(2),
         )
-    assert not _workers() and time.monotonic() - started < 120
+    assert not _workers()
     store = RunStore.open_to_read(out)
     some = store.done()
     assert store.get(WORKERS) is not None

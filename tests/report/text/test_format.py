@@ -9,6 +9,7 @@ from robust.report.text.format import (
     counted,
     decimal,
     distance_text,
+    listed,
     of_hundred,
     percent,
     threat_text,
@@ -64,3 +65,20 @@ def test_names_are_cut_where_they_stay_apart() -> None:
     alike = [f"Chest X-rays: 2, pretrained, seed {seed}" for seed in range(3)]
     assert told_apart(alike) == alike
     assert told_apart(["a", "a"]) == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        ([], ""),
+        (["a"], "a"),
+        (["a, 1"], "a, 1"),
+        (["a", "b", "c"], "a, b and c"),
+        (["a", "b", "c", "d", "e"], "a, b and 3 more"),
+        (["1,000 images", "b"], "1,000 images and b"),
+        (["a, seed 0", "b"], "a, seed 0; and b"),
+        (["a, seed 0", "a, seed 1", "b", "c"], "a, seed 0; a, seed 1; and 2 more"),
+    ],
+)
+def test_names_in_a_sentence_stay_apart(names: list[str], text: str) -> None:
+    assert listed(names) == text

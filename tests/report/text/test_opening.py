@@ -104,8 +104,8 @@ def test_ssim_is_that_of_the_example_images_that_fool_at_this_eps() -> None:
 def test_limits_name_what_did_not_run() -> None:
     without = " ".join(dict(opening_facts(report()))["Not tested"])
     assert without.startswith(
-        "Attacks in L1 and L0, detection of attacks, copies of these images among those learned "
-        "from, universal"
+        "Attacks in L1 and L0; detection of attacks; copies of these images among those learned "
+        "from; universal"
     )
     with_detectors = " ".join(dict(opening_facts(report_on()))["Not tested"])
     assert "attackers who know the detector" in with_detectors.lower()
