@@ -82,6 +82,7 @@ def test_lungs_are_learnt_and_the_best_epoch_is_that_of_the_largest_dice(tmp_pat
 
 def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
     how = recipe(
+        data={"count": 8},
         augmentation={"rotation": 20, "brightness": 0.2},
         training={"epochs": 2, "average": 0.9, "repeats": 2},
     )
