@@ -32,6 +32,8 @@ class ActiveCases:
 
     def take(self, mask: Tensor) -> ActiveCases:
         """Those of a mask `(n,)` over the active cases."""
+        if bool(mask.all()):
+            return self  # spares a copy of the images
         target = None if self.target is None else self.target[mask]
         return ActiveCases(self.rows[mask], self.x[mask], self.y[mask], target, self.streams[mask])
 

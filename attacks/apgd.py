@@ -25,7 +25,7 @@ from attacks.losses import (
     DENSE_LOSSES,
     LOSSES,
     AttackLoss,
-    climb,
+    climb_and_value,
     likeliest_wrong,
     margin,
 )
@@ -150,8 +150,7 @@ class APGD:
         for step in range(self.steps):
             label = None if run_target is None else run_target[batch.rows]
             loss = AttackLoss(self.loss, batch.y, label)
-            logits, gradient = climb(model, x_adv, loss)
-            value = loss(logits)
+            logits, gradient, value = climb_and_value(model, x_adv, loss)
             if state is None:
                 state = _RunState.initial(x_adv, gradient, value, 2 * threat.eps)
             else:

@@ -25,6 +25,7 @@ from attacks.losses import (
     MAX_TARGETS,
     AttackLoss,
     climb,
+    climb_and_value,
     likeliest_wrong,
 )
 from attacks.streams import Streams, call_text
@@ -144,8 +145,7 @@ class APGDL1:
             state: _RunState | None = None
             for step in range(count):
                 loss = AttackLoss(self.loss, batch.y, batch.target)
-                logits, gradient = climb(model, x_adv, loss)
-                value = loss(logits)
+                logits, gradient, value = climb_and_value(model, x_adv, loss)
                 if state is None:
                     state = _RunState.initial(x_adv, gradient, value, radius, share, changed)
                 else:

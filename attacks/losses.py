@@ -125,19 +125,18 @@ def probability_margin(logits: Tensor, y: Tensor, target: Tensor | None = None) 
     return margin(logits.softmax(1), y, target)
 
 
-def saturated(logits: Tensor, y: Tensor) -> Tensor:
+def saturated(logits: Tensor, y: Tensor, entropy: Tensor | None = None) -> Tensor:
     """Where the gradient of cross-entropy is lost, since the model is too sure: `(n,)` bool.
 
     Of `(n, k)` where the probability of the true label rounds towards 1. There the gradient is
     (1 - p_y) times that of a margin; once 1 - p_y is below the square root of the machine's
     precision, half of its digits are gone, and soon all of them. The cross-entropy of a pixel keeps
     them; of dense logits the gradient is lost where all pixels are right and it underflows.
+    `entropy (n,)`: their cross-entropy, where it is known.
     """
     limits = torch.finfo(logits.dtype)
     smallest: float = (limits.tiny if is_dense(logits) else limits.eps) ** 0.5
-    if is_dense(logits):
-        return cross_entropy(logits, y) < smallest
-    return F.cross_entropy(logits, y, reduction="none") < smallest
+    return (cross_entropy(logits, y) if entropy is None else entropy) < smallest
 
 
 LossFunction = Callable[[Tensor, Tensor, Tensor | None], Tensor]
@@ -196,7 +195,8 @@ class AttackLoss:
         falls_back = self.margin_fallback and self.target is None
         if not falls_back or self.name in ("margin", "dlr"):
             return value
-        lost = saturated(logits.detach(), self.y)
+        entropy = value.detach() if self.name == "cross_entropy" else None
+        lost = saturated(logits.detach(), self.y, entropy)
         if is_dense(logits) and not bool(lost.any()):
             return value  # spares a volume the memory of a second loss
         return torch.where(lost, self._losses["margin"](logits, self.y, None), value)
@@ -209,11 +209,19 @@ def climb(
 
     Only `x` is differentiated: parameters keep their `.grad` as it was.
     """
+    return climb_and_value(model, x, loss)[:2]
+
+
+def climb_and_value(
+    model: Callable[[Tensor], Tensor], x: Tensor, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, and the loss itself `(n,)`."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         logits = model(x)
-        (gradient,) = torch.autograd.grad(loss(logits).sum(), x)
-    return logits.detach(), gradient
+        value = loss(logits)
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+    return logits.detach(), gradient, value.detach()
 
 
 def likeliest_wrong(model: Model, x: Tensor, y: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
 import torch
@@ -93,6 +95,7 @@ class Square:
         rolls = streams.uniform(x.new_empty(n, self.queries, _places(x) + channels))
         best_so_far, batch = BestSoFar(x), ActiveCases.of(x, y, streams, target)
         prospects = Prospects(self.queries, FIRST, share=0.0)
+        bump = cache(lambda side: _double_bump(side, x))  # few sides, many queries
         candidate = _stripes(batch, threat) if threat.norm == "Linf" else _bumps(batch, threat)
         for query in range(1, self.queries + 1):
             logits = model(candidate)
@@ -111,8 +114,10 @@ class Square:
                 / 2 ** sum(10_000 * query / self.queries > halving for halving in HALVINGS)
             )
             query_rolls, best = rolls[batch.rows, query], best_so_far.x_adv[batch.rows]
-            move = _propose_linf if threat.norm == "Linf" else _propose_l2
-            candidate = move(best, batch.x, threat, area, query_rolls)
+            if threat.norm == "Linf":
+                candidate = _propose_linf(best, batch.x, threat, area, query_rolls)
+            else:
+                candidate = _propose_l2(best, batch.x, threat, area, query_rolls, bump)
         return best_so_far.x_adv
 
 
@@ -138,7 +143,8 @@ def _propose_linf(
     best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor
 ) -> Tensor:
     """One square at +eps or -eps, with one sign per channel."""
-    window = _window(x, _side(area, x, 1), rolls)
+    side = _side(area, x, 1)
+    window = _window(_offsets(x, side, rolls), side)
     signs = _per_channel(_signs(rolls[:, _places(x) :]), x)
     return threat.project(torch.where(window, x + threat.eps * signs, best), x)
 
@@ -160,20 +166,28 @@ def _bumps(batch: ActiveCases, threat: ThreatModel) -> Tensor:
     return _scaled_to_eps(tiled * signs, x, threat)
 
 
-def _propose_l2(best: Tensor, x: Tensor, threat: ThreatModel, area: float, rolls: Tensor) -> Tensor:
+def _propose_l2(
+    best: Tensor,
+    x: Tensor,
+    threat: ThreatModel,
+    area: float,
+    rolls: Tensor,
+    double_bump: Callable[[int], Tensor],
+) -> Tensor:
     """Clear the second window and move its budget into a double bump in the first."""
-    axes, places = x.ndim - 2, _places(x)
+    axes, count = x.ndim - 2, _places(x)
     side = _side(area, x, 3)
-    first, second = _window(x, side, rolls), _window(x, side, rolls[:, axes:])
+    places = _offsets(x, side, rolls)
+    first, second = _window(places, side), _window(_offsets(x, side, rolls[:, axes:]), side)
     delta = best - x
-    pattern = _double_bump(side, x)
-    bump = _placed(pattern, x, side, rolls)
-    transposed = _placed(pattern.transpose(0, 1), x, side, rolls)
-    bump = torch.where(per_case(rolls[:, places - 1] < 0.5, x), bump, transposed)
+    pattern = double_bump(side)
+    bump = _placed(pattern, places, first)
+    transposed = _placed(pattern.transpose(0, 1), places, first)
+    bump = torch.where(per_case(rolls[:, count - 1] < 0.5, x), bump, transposed)
     old = torch.where(first, delta, 0.0)
     tiny = torch.finfo(x.dtype).tiny
     image, channel = tuple(range(1, x.ndim)), tuple(range(2, x.ndim))
-    new = bump * _per_channel(_signs(rolls[:, places:]), x)
+    new = bump * _per_channel(_signs(rolls[:, count:]), x)
     new = new + old / _norm(old, image).clamp_min(tiny)
     spare = (threat.eps**2 - _norm(delta, image) ** 2).clamp_min(0) / x.shape[1]
     held = _norm(torch.where(first | second, delta, 0.0), channel) ** 2
@@ -187,18 +201,19 @@ def _scaled_to_eps(delta: Tensor, x: Tensor, threat: ThreatModel) -> Tensor:
     return threat.project(x + threat.eps * threat.steepest(delta), x)
 
 
-def _window(x: Tensor, side: int, rolls: Tensor) -> Tensor:
-    """A square at a random place in each image: `(n, 1, *space)` bool."""
-    inside = x.new_ones(len(x), 1, *[1] * (x.ndim - 2), dtype=torch.bool)
-    for offset in _offsets(x, side, rolls):
-        inside = inside & ((offset >= 0) & (offset < side))
+def _window(offsets: list[Tensor], side: int) -> Tensor:
+    """The square that the offsets count from the corner of: `(n, 1, *space)` bool."""
+    within = [(offset >= 0) & (offset < side) for offset in offsets]
+    inside = within[0]
+    for along in within[1:]:
+        inside = inside & along
     return inside
 
 
-def _placed(pattern: Tensor, x: Tensor, side: int, rolls: Tensor) -> Tensor:
-    """The pattern where `_window` puts the square, zero elsewhere: `(n, 1, *space)`."""
-    places = [offset.clamp(0, side - 1) for offset in _offsets(x, side, rolls)]
-    return torch.where(_window(x, side, rolls), pattern[tuple(places)], 0.0)
+def _placed(pattern: Tensor, offsets: list[Tensor], window: Tensor) -> Tensor:
+    """The pattern in its window, zero elsewhere: `(n, 1, *space)`."""
+    places = [offset.clamp(0, len(pattern) - 1) for offset in offsets]
+    return torch.where(window, pattern[tuple(places)], 0.0)
 
 
 def _offsets(x: Tensor, side: int, rolls: Tensor) -> list[Tensor]:

@@ -68,7 +68,7 @@ class Streams:
         index = torch.as_tensor(rows)
         if index.dtype == torch.bool:
             index = index.nonzero().flatten()
-        return Streams([self._generators[int(i)] for i in index], self._inside)
+        return Streams([self._generators[i] for i in index.tolist()], self._inside)
 
     def within(self, inside: Tensor) -> Streams:
         """The same streams for attacks that may touch only the pixels `inside (1, *space)`."""

@@ -148,6 +148,11 @@ def _convnet(channels: int, outputs: int) -> nn.Sequential:
 
 def untrained(classes: int = 2, channels: int = 1, pixels: int = 8, seed: int = 0) -> nn.Module:
     """A convolutional network with random weights in float64, in eval mode."""
+    return copy.deepcopy(_untrained(classes, channels, pixels, seed))
+
+
+@cache
+def _untrained(classes: int, channels: int, pixels: int, seed: int) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = _convnet(channels, classes)

@@ -70,7 +70,7 @@ class Running:
             if time.monotonic() > end:
                 self.send(signal.SIGKILL)
                 raise AssertionError(f"hangs: {self.output()} {self.stages()[-1:]}")
-            time.sleep(0.01)
+            time.sleep(0.03)
         return Done(code, *self.output())
 
     def output(self) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
-from attacks.losses import climb, margin
+from attacks.losses import climb_and_value, margin
 from attacks.minimum_norm.geometry import line_search
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, per_case
@@ -90,13 +90,13 @@ class CarliniWagnerL2:
         def excess(logits: Tensor) -> Tensor:
             return margin(logits, y, target).to(x) - self.confidence
 
-        logits, gradient = climb(model, x, excess)
+        _, gradient, value = climb_and_value(model, x, excess)
         slope = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-        linear = (-excess(logits)).clamp_min(0) / slope
+        linear = (-value).clamp_min(0) / slope
         const = (linear / slope).clamp(1e-8, 1e8)
         low, high = torch.zeros_like(const), torch.full_like(const, math.inf)
 
-        success = excess(logits) > 0
+        success = value > 0
         best = x.clone()
         distance = torch.where(success, 0.0, math.inf)
         for bisection in range(self.binary_steps):
@@ -106,8 +106,8 @@ class CarliniWagnerL2:
             first, second = torch.zeros_like(x), torch.zeros_like(const)
             hit = torch.zeros_like(success)
             for step in range(self.steps):
-                logits, gradient = climb(model, x + delta, excess)
-                above = excess(logits) > 0
+                _, gradient, value = climb_and_value(model, x + delta, excess)
+                above = value > 0
                 length = delta.flatten(1).norm(dim=1)
                 nearer = above & (length < distance)
                 best = torch.where(per_case(nearer, x), x + delta, best)

@@ -12,7 +12,7 @@ from attacks._prospects import Prospects
 from attacks._starts import DRAWS, far_start
 from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
-from attacks.losses import AttackLoss, climb, likeliest_wrong, margin
+from attacks.losses import AttackLoss, climb_and_value, likeliest_wrong, margin
 from attacks.minimum_norm.geometry import line_search, to_hyperplane
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
@@ -143,11 +143,13 @@ class FAB:
         own = x_adv.new_full((len(x_adv),), torch.inf)
         for step in range(self.steps):
             label = None if run_target is None else run_target[batch.rows]
-            logits, gradient = climb(model, x_adv, AttackLoss("margin", batch.y, label))
-            reached = margin(logits, batch.y, batch.target).to(x_adv)
+            loss = AttackLoss("margin", batch.y, label)
+            logits, gradient, value = climb_and_value(model, x_adv, loss)
+            value = reached = value.to(x_adv)
+            if batch.target is None and label is not None:  # towards a label; any other will do
+                reached = margin(logits, batch.y).to(x_adv)
             distance = threat.distance(x_adv, batch.x)
             nearest.offer(x_adv, distance, reached, batch.rows)
-            value = margin(logits, batch.y, label).to(x_adv)
             x_adv = _step(batch.x, x_adv, value, gradient, reached > 0, threat)
             if within:
                 own = torch.minimum(own, torch.where(reached > 0, distance, torch.inf))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from attacks._tracking import ActiveCases, Nearest
 from attacks.contract import AttackTraits, Knowledge, Model, require_fit, require_positive
-from attacks.losses import AttackLoss, climb, margin
+from attacks.losses import AttackLoss, climb_and_value, margin
 from attacks.minimum_norm.geometry import line_search
 from attacks.streams import Streams, call_text
 from attacks.threat import ThreatModel, above_zero, per_case
@@ -91,8 +91,8 @@ def run_fmn(
     x, y, target = cases.x, cases.y, cases.target
     radius = threat.distance(x_adv, x)
     for step in range(steps):
-        logits, gradient = climb(model, x_adv, AttackLoss("margin", y, target))
-        value, distance = margin(logits, y, target).to(x), threat.distance(x_adv, x)
+        _, gradient, value = climb_and_value(model, x_adv, AttackLoss("margin", y, target))
+        value, distance = value.to(x), threat.distance(x_adv, x)
         nearest.offer(x_adv, distance, value)
         gamma = _cosine(GAMMA, step / steps)
         to_boundary = -value / _dual_norm(gradient, threat)

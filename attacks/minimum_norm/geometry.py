@@ -22,13 +22,14 @@ def to_hyperplane(point: Tensor, normal: Tensor, gain: Tensor, threat: ThreatMod
     gain = gain.abs()
     direction = normal.sign() if threat.norm == "Linf" else normal
     room = torch.where(direction > 0, 1 - point, point)
-    per_length = direction.abs()
+    per_length, size = direction.abs(), normal.abs()
+    gained = per_length * size
     t, going = torch.zeros_like(gain), torch.ones_like(gain, dtype=torch.bool)
     for _ in range(50):
         moved = torch.minimum(per_case(t, point) * per_length, room)
         free = moved < room
-        missing = gain - (moved * normal.abs()).flatten(1).sum(1)
-        slope = torch.where(free, per_length * normal.abs(), 0.0).flatten(1).sum(1)
+        missing = gain - (moved * size).flatten(1).sum(1)
+        slope = torch.where(free, gained, 0.0).flatten(1).sum(1)
         step = torch.where(slope > 0, missing / above_zero(slope), 0.0).clamp_min(0)
         # Once done, a case stays as it is, however long its neighbours take.
         t = torch.where(going, t + step, t)

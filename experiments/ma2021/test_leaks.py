@@ -19,7 +19,9 @@ def test_a_density_fitted_on_what_it_scores() -> None:
     assert abs(value - 0.5) < 0.08 and abs(null - 0.5) < 0.05
 
 
-@pytest.mark.parametrize("make", [DeepFeatures, QuantizedFeatures])
+@pytest.mark.parametrize(
+    "make", [pytest.param(DeepFeatures, marks=pytest.mark.slow), QuantizedFeatures]
+)
 def test_copies_made_before_the_split(make: type[Detector]) -> None:
     assert as_released_split(make) == pytest.approx(0.875, abs=0.06)
     value, null = closed(make, 1.0)

@@ -17,14 +17,19 @@ from robust.records import Report
 FOLDER = Path(__file__).parent
 
 
-def test_clean_figures_and_two_rows_of_the_table(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "attacks",
+    [["FGSM"], pytest.param(["FGSM", "MarginPGD"], marks=pytest.mark.slow)],
+    ids=" ".join,
+)
+def test_clean_figures_and_rows_of_the_table(
+    attacks: list[str], data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(FOLDER.parent.parent)
     plan = load_plan(FOLDER / "plan.toml")
     classifier, cases = open_plan(plan, "cpu")
     asked: dict[str, Any] = {
-        "attacks": ["FGSM", "MarginPGD"],
+        "attacks": attacks,
         "eps": ["16/255"],
         "doubts": {"probe": False},
     }
@@ -37,6 +42,7 @@ def test_clean_figures_and_two_rows_of_the_table(
     committed = Report.load(FOLDER / "report.json")
     assert committed.model.weights_sha256 == report.model.weights_sha256
     assert committed.data.pixels_sha256 == report.data.pixels_sha256
+    assert [row.attack for row in report.rows] == attacks
     for row in report.rows:
         name = {"MarginPGD": "CW"}.get(row.attack, row.attack)  # as the plan labels it
         found, known = row.scores.success, committed.result(name, row.eps).scores.success

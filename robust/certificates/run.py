@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from robust.cases.case import Case, sample_rows
+from robust.certificates.bounds.network_reading import reading_once
 from robust.certificates.certified_accuracy import (
     ProvenCases,
     allowed_crossings,
@@ -89,7 +90,8 @@ def run_certificates(
         return ()
 
     def made() -> FinishedCertificates:
-        found = [_Certification(*one).run() for one in sampled(specs, audit, session)]
+        with reading_once():
+            found = [_Certification(*one).run() for one in sampled(specs, audit, session)]
         return FinishedCertificates(tuple(found))
 
     return session.store.memo(CERTIFICATES, made).certificates

@@ -12,10 +12,9 @@ variable", adds the bound to the sample likewise.) `experiments/coverage` holds 
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array
-from robust.metrics.intervals import LEVEL, equal_groups, jackknife_variance
+from robust.metrics.intervals import equal_groups, jackknife_variance, student_quantile
 
 
 def mean_interval(sums: Array, sizes: Array, most: float) -> tuple[float, float]:
@@ -35,5 +34,5 @@ def _student(sums: Array, sizes: Array) -> tuple[float, float]:
     """The mean, and how far the t interval reaches to either side."""
     without = (sums.sum() - sums) / (sizes.sum() - sizes)
     degrees = min(float(len(sizes)), equal_groups(sizes)) - 1
-    student = float(scipy_stats.t.ppf((1 + LEVEL) / 2, max(degrees, 1.0)))
+    student = student_quantile(degrees)
     return float(sums.sum() / sizes.sum()), student * jackknife_variance(without) ** 0.5

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Mask
 from robust.metrics.by_group import FEWEST, rate_precision
 from robust.metrics.groups import group_codes
-from robust.metrics.intervals import LEVEL, jackknife_variance
+from robust.metrics.intervals import jackknife_variance, student_quantile
 from robust.records import Estimate
 
 Side = tuple[npt.ArrayLike, npt.ArrayLike]
@@ -94,7 +93,7 @@ class Paired:
         unit = total / known.size(share)
         enlarged = total + 2 * unit
         variance = (variance * total**2 + 2 * unit**2) / enlarged**2
-        student = float(scipy_stats.t.ppf((1 + LEVEL) / 2, max(known.degrees, 1.0)))
+        student = student_quantile(known.degrees)
         middle, reach = value * total / enlarged, student * float(np.sqrt(variance))
         low, high = max(middle - reach, -1.0), min(middle + reach, 1.0)
         return Estimate(value, min(low, value), max(high, value), cases, groups)

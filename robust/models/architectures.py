@@ -93,13 +93,14 @@ def find_library(name: str) -> tuple[str, str]:
         raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, [NAME])}")
     if library not in ("", "timm", "torchvision"):
         raise InputError(f"unknown library {library!r} in {name!r}; use timm: or torchvision:")
-    known = list_models()
+    known = list_models(rest.split(".")[0])  # not all: they would be sorted for nothing
     for candidate in (library,) if library else ("timm", "torchvision"):
         # timm also takes names with a tag of the weights, as in resnet50.a1_in1k
         if rest in known[candidate] or (
             candidate == "timm" and rest.split(".")[0] in known["timm"]
         ):
             return candidate, rest
+    known = list_models()
     everything = known[library] if library else known["timm"] + known["torchvision"]
     raise InputError(f"unknown architecture {rest!r}; {did_you_mean(rest, everything)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import platform
 from collections.abc import Sequence
@@ -32,11 +33,17 @@ def cpu_info(field: str) -> str:
 def find_environment(device: torch.device, packages: Sequence[str]) -> dict[str, Any]:
     """As a report or a model's card names it; `packages` are distributions that are installed."""
     return {
-        "robust": importlib.metadata.version("robust-audit"),
+        "robust": _version("robust-audit"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "processor": processor_name(device),
         "threads": torch.get_num_threads(),
-        **{name: importlib.metadata.version(name) for name in packages},
+        **{name: _version(name) for name in packages},
     }
+
+
+@functools.cache
+def _version(package: str) -> str:
+    """Of what this process runs: its metadata is read and parsed once."""
+    return importlib.metadata.version(package)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import itertools
 import textwrap
@@ -34,18 +35,25 @@ def field_docs(kind: type[Any]) -> dict[str, str]:
     """The string under each field, by name, of a class and the classes it inherits from."""
     found: dict[str, str] = {}
     for one in reversed(kind.__mro__):
-        if one.__module__ == "builtins" or one is BaseModel:
+        if one.__module__ != "builtins" and one is not BaseModel:
+            found |= _own_docs(one)
+    return found
+
+
+@functools.cache  # to find a class, its whole file is read and parsed
+def _own_docs(kind: type[Any]) -> dict[str, str]:
+    """The same of the class alone; empty where its source is not there."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    found: dict[str, str] = {}
+    body = tree.body if isinstance(tree, ast.ClassDef) else []
+    for field, text in itertools.pairwise(body):
+        if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
-        try:
-            (tree,) = ast.parse(textwrap.dedent(inspect.getsource(one))).body
-        except (OSError, TypeError, SyntaxError):
-            continue
-        body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for field, text in itertools.pairwise(body):
-            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
-                continue
-            if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[field.target.id] = " ".join(str(text.value.value).split())
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            found[field.target.id] = " ".join(str(text.value.value).split())
     return found
 
 

@@ -119,7 +119,7 @@ def _pdf(rendering: Rendering) -> dict[str, bytes]:
     from robust.report.formats.html import render_html
     from robust.report.formats.pdf import print_page
 
-    page = render_html(rendering.report, _order(rendering), rendering.pictures)
+    page = render_html(rendering.report, _order(rendering), rendering.pictures, phone=False)
     return {f"{rendering.stem}.pdf": print_page(page)}
 
 

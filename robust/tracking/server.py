@@ -76,15 +76,17 @@ def track_report(report: Report, run: str | Path, spec: TrackSpec) -> str:
             "same audit command again"
         )
     known = tracked_tags(report, cases=spec.cases)
+    name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
+    with _client(spec) as client:
+        experiment = _experiment(client, spec.experiment, _uri(spec))
+        if (before := _logged_before(client, experiment, known)) is not None:
+            return f"Tracked before: {before} in {name}"
+    # Written only where it is needed, and outside of what counts as MLflow's own errors.
     with tempfile.TemporaryDirectory(prefix="robust-track-") as folder:
         _write_files(report, Path(run), Path(folder), cases=spec.cases)
         with _client(spec) as client:
-            experiment = _experiment(client, spec.experiment, _uri(spec))
-            name = f"experiment {spec.experiment!r} at {shown_uri(_uri(spec))}"
-            if (before := _logged_before(client, experiment, known)) is not None:
-                return f"Tracked before: {before} in {name}"
             made = _log(client, experiment, report, spec, known, folder)
-            return f"Tracked: {made} in {name}"
+    return f"Tracked: {made} in {name}"
 
 
 def _uri(spec: TrackSpec) -> str:

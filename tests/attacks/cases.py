@@ -6,6 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -28,21 +29,21 @@ QUICK: dict[str, dict[str, Any]] = {
     "CheapestPixels": {"rounds": 2, "bisections": 5, "steps": 3},
     "SEA": {"steps": 10},
     "CarliniWagnerL2": {"steps": 15, "binary_steps": 3},
-    "APGD": {"steps": 25},
-    "APGDL1": {"steps": 25},
-    "AutoAttack": {"steps": 10, "queries": 50},
-    "ConfidencePGD": {"steps": 20},
-    "FAB": {"steps": 25},
-    "FMN": {"steps": 40},
-    "FeatureMatching": {"steps": 20},
-    "HierarchicalFeatureConstraint": {"steps": 20},
-    "JointPGD": {"steps": 20},
-    "MinimumNormEnsemble": {"steps": 20},
-    "OrthogonalPGD": {"steps": 20},
-    "SelectivePGD": {"steps": 20},
-    "PMA": {"steps": 20},
-    "SigmaZero": {"steps": 40, "rounds": 2},
-    "Square": {"queries": 100},
+    "APGD": {"steps": 15},
+    "APGDL1": {"steps": 15},
+    "AutoAttack": {"steps": 5, "queries": 20},
+    "ConfidencePGD": {"steps": 12},
+    "FAB": {"steps": 12},
+    "FMN": {"steps": 25},
+    "FeatureMatching": {"steps": 12},
+    "HierarchicalFeatureConstraint": {"steps": 12},
+    "JointPGD": {"steps": 12},
+    "MinimumNormEnsemble": {"steps": 8},
+    "OrthogonalPGD": {"steps": 12},
+    "SelectivePGD": {"steps": 12},
+    "PMA": {"steps": 12},
+    "SigmaZero": {"steps": 20, "rounds": 1},
+    "Square": {"queries": 80},
 }
 """Fields that make a costly attack cheap enough to run a hundred times; the others keep theirs."""
 
@@ -54,6 +55,23 @@ EVERY = [
 ]
 """Every attack on logits `(n, k)` in each of its norms; of an image L2-slice is L2."""
 EPS = {"Linf": 0.05, "L2": 0.4, "L1": 1.5, "L0": 4}
+
+
+def dealt(*settings: tuple[Any, ...]) -> list[Any]:
+    """Every attack in each of its norms with each setting, as `pytest.param`.
+
+    At every change each attack meets every setting, in one of its norms in turn; the others are
+    slow.
+    """
+    cases = []
+    for name, norm in EVERY:
+        own = [other for attack, other in EVERY if attack == name]
+        for i, setting in enumerate(settings):
+            quick = i % len(own) == own.index(norm)
+            cases.append(
+                pytest.param(name, norm, *setting, marks=[] if quick else pytest.mark.slow)
+            )
+    return cases
 
 
 def make(name: str, norm: str) -> tuple[Attack, ThreatModel]:

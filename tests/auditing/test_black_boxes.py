@@ -89,7 +89,7 @@ def last_line(done: Done) -> str:
 def from_file(commands: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model audited as a file by the same attacks."""
     folder = tmp_path_factory.mktemp("file")
-    write(folder, FILE)
+    write(folder, FILE, more="[doubts]\nprobe = false\n[report]\ngallery = 0")
     assert commands.run(folder, *RUN).code == 0
     return folder
 

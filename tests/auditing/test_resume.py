@@ -22,7 +22,7 @@ from robust.errors import InputError
 from robust.records import Report
 from tests.engine.nets import classifier, phantoms, trained
 
-ATTACKS = ["Noise", "FGSM", "PGD", "MarginPGD"]
+ATTACKS = ["Noise", "PGD"]
 
 
 def run(out: Path, count: int = 40) -> Report:
@@ -33,7 +33,7 @@ def run(out: Path, count: int = 40) -> Report:
         eps=["2/255", "8/255"],
         detectors=["KernelDensity", Mahalanobis(step=0.002), "MaxSoftmax"],
         reference=phantoms(60, "train"),
-        detection={"fit_eps": ["8/255"], "adaptive": 8, "adaptive_steps": 8},
+        detection={"fit_eps": ["8/255"], "adaptive": 4, "adaptive_steps": 4},
         chunk=8,
         out=out,
         device="cpu",

@@ -35,7 +35,7 @@ def plan(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     monkeypatch.syspath_prepend(str(folder))
     text = (folder / "plan.toml").read_text("utf-8").split("[[detectors]]")[0]
     path = tmp_path / "short.toml"
-    path.write_text(f"{text}\n[doubts]\nprobe = false\n", "utf-8")
+    path.write_text(f"{text}\n[doubts]\nprobe = false\n[report]\ngallery = 0\n", "utf-8")
     return load_plan(path, allow_code=True)
 
 

@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attacks import APGDL1, Attack, SigmaZero
 from robust.auditing import audit
 from robust.errors import InputError
 from robust.records import Report
 from robust.report.formats.html import render_html
 from robust.report.layout.standard import standard
-from tests.engine.nets import classifier, phantoms
+from tests.engine.nets import BRIEF, classifier, phantoms
 
-SIZES: dict[str, tuple[list[float], list[str], list[str]]] = {
-    "L1": ([2, 8], ["Noise", "APGDL1"], ["L1 2", "L1 8"]),
-    "L0": ([5, 40], ["Noise", "SigmaZero"], ["5 pixels", "40 pixels"]),
+SIZES: dict[str, tuple[list[float], list[str | Attack], list[str]]] = {
+    "L1": ([2, 8], ["Noise", APGDL1(steps=30)], ["L1 2", "L1 8"]),
+    "L0": ([5, 40], ["Noise", SigmaZero(steps=100)], ["5 pixels", "40 pixels"]),
 }
 """By norm: eps, attacks, and how the page names these eps."""
 
@@ -26,7 +27,7 @@ SIZES: dict[str, tuple[list[float], list[str], list[str]]] = {
 @pytest.mark.parametrize("norm", SIZES)
 def test_an_audit_speaks_in_the_units_of_its_norm(norm: str, tmp_path: Path) -> None:
     eps, attacks, shown = SIZES[norm]
-    options: dict[str, Any] = {"norm": norm, "eps": eps, "doubts": {"probe": False}}
+    options: dict[str, Any] = {"norm": norm, "eps": eps, **BRIEF}
     report = audit(classifier(), phantoms(24), attacks=attacks, out=tmp_path, **options)
     worst = [row.robust_accuracy.value for row in report.worst_cases if row.eps is not None]
     noise = [report.result("Noise", size).robust_accuracy.value for size in eps]

@@ -166,8 +166,8 @@ def peak_while_streaming(n: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_number_of_cases() -> None:
-    few, many = peak_while_streaming(1_000), peak_while_streaming(20_000)
-    # One kept object a case, an Entry's worth of 100 bytes, would add two megabytes.
+    few, many = peak_while_streaming(500), peak_while_streaming(8_000)
+    # One kept object a case, an Entry's worth of 100 bytes, would add 750 kilobytes.
     assert many < few + 300_000
 
 

@@ -183,7 +183,10 @@ def test_nothing_in_a_filter_is_run(
 def test_no_code_of_ours_evaluates_text() -> None:
     for folder in ("robust", "attacks", "detectors"):
         for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = path.read_text(encoding="utf-8")
+            if not re.search(r"\b(eval|exec|compile|query)\b", text):
+                continue  # to parse takes a hundred times as long
+            for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.Call):
                     called = node.func
                     if isinstance(called, ast.Name):

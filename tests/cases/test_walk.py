@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from robust.cases import open_cases
 from robust.cases.walk import file_size, is_folder, is_there, walk_files
 from robust.errors import InputError
 from tests.cases.tables import write_images
+from tests.warm import Warm
 
 needs_links = pytest.mark.skipif(os.name != "posix", reason="links need rights on this system")
 
@@ -165,7 +164,7 @@ print(json.dumps({name: said(work) for name, work in everything.items()}))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no permissions of this kind")
-def test_what_may_not_be_read_is_never_left_out(tmp_path: Path) -> None:
+def test_what_may_not_be_read_is_never_left_out(tmp_path: Path, commands: Warm) -> None:
     """As a user without rights: an account may read all but what is closed."""
     tmp_path.chmod(0o755)
     for name in ("folders", "closed_class", "unknown", "root"):
@@ -183,17 +182,12 @@ def test_what_may_not_be_read_is_never_left_out(tmp_path: Path) -> None:
         *("folders/a/p1", "closed_class/b", "unknown/a/p1/IM001", "table/cases.csv"),
         *("images/1.png", "tables/x", "root", "uid/below", "split/train"),
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", READ_AS_ANOTHER, json.dumps(closed)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)},
-        capture_output=True,
-        text=True,
-    )
+    (tmp_path / "read_as_another.py").write_text(READ_AS_ANOTHER, encoding="utf-8")
+    done = commands.run(tmp_path, json.dumps(closed), module="read_as_another")
     for path in closed:
         (tmp_path / path).chmod(0o755)
-    assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    said = json.loads(done.out)
     for name, path in zip(
         ["folder", "class", "file", "table", "image", "image folder", "root", "uid", "split"],
         closed,

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from attacks.streams import Streams
-from robust.certificates.bounds.network_reading import check_network, read_cases, read_network
+from robust.certificates.bounds.network_reading import (
+    check_network,
+    read_cases,
+    read_network,
+    reading_once,
+)
 from robust.certificates.exact import ExactBounds
 from robust.certificates.interval_bounds import IntervalBounds
 from robust.certificates.linear_relaxation import CROWN
@@ -40,8 +45,8 @@ def centred(model: Classifier, shape: tuple[int, ...], n: int = 3) -> tuple[Tens
     return x.detach(), (margin.abs() / slope.abs().flatten(1).sum(1)).detach()
 
 
-HEADS: list[dict[str, Any]] = [
-    {"head": "softmax"},
+HEADS: list[Any] = [
+    pytest.param({"head": "softmax"}, marks=pytest.mark.slow),  # as that of the trained networks
     {"head": "softmax", "threshold": 0.4},
     {"head": "sigmoid", "threshold": 0.6},
     {"head": "multilabel", "finding": 2, "threshold": 0.45},
@@ -53,15 +58,18 @@ def test_a_bound_is_on_the_decision_at_the_threshold(fields: dict[str, Any]) -> 
     outputs = {"softmax": 2, "sigmoid": 1, "multilabel": 4}[fields["head"]]
     model = Classifier(linear(16, outputs), **fields).double().eval()
     x, truth = centred(model, (1, 4, 4))
-    assert torch.allclose(radius(CROWN(), model, x), truth, rtol=1e-7)
+    with reading_once():
+        found, graph = radius(CROWN(), model, x), read_network(model, (1, 4, 4))
+    assert torch.allclose(found, truth, rtol=1e-7)
     if "threshold" in fields:
-        shift = read_network(model, (1, 4, 4)).forward(x) - model.to_logits(model.outputs(x))
+        shift = graph.forward(x) - model.to_logits(model.outputs(x))
         assert torch.allclose(shift[:, 1], torch.tensor(-odds(fields["threshold"])).double())
 
 
-PREPROCESSING: list[tuple[dict[str, Any], tuple[int, ...], int]] = [
+PREPROCESSING: list[Any] = [
     ({"channels": 3, "mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}, (1, 6, 6), 108),
-    ({"channels": 1, "mean": 0.5, "std": 0.25}, (3, 6, 6), 36),
+    # The last one has one channel of three, the first a mean and a deviation.
+    pytest.param({"channels": 1, "mean": 0.5, "std": 0.25}, (3, 6, 6), 36, marks=pytest.mark.slow),
     ({"size": (4, 6)}, (1, 7, 7), 24),
     ({"size": 8, "interpolation": "bicubic", "fit": "crop", "crop_pct": 0.8}, (1, 9, 6), 64),
     ({"size": 5, "interpolation": "nearest", "fit": "pad", "channels": 1}, (3, 8, 4), 25),
@@ -179,6 +187,16 @@ def test_a_network_is_checked_before_any_image_is_there() -> None:
     bad = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(InputError, match=r"layer 1 \(SiLU, operation silu\)"):
         CROWN().check(Classifier(bad, head="softmax").eval())
+
+
+def test_a_network_is_read_once_for_each_shape_within_its_block_alone() -> None:
+    model = Classifier(linear(16, 2), head="softmax", size=4, channels=1).double().eval()
+    with reading_once():
+        first = read_network(model, (1, 4, 4))
+        assert read_network(model, (1, 4, 4)) is first
+        other = read_network(model, (1, 5, 5))
+        assert other is not first and other.nodes[0].shape == (1, 5, 5)
+    assert read_network(model, (1, 4, 4)) is not first
 
 
 def test_a_network_that_is_random_is_refused() -> None:

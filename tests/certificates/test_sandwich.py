@@ -24,6 +24,8 @@ from tests.certificates.networks import (
 )
 from tests.toys import Linear, exact_eps, fooled, linear_cases, predicted
 
+pytestmark = pytest.mark.usefixtures("read_once")
+
 CASES = 3
 QUICK = {("convolutional", 2), ("residual", 2)}
 

@@ -21,7 +21,8 @@ def cases(count: int = 100, split: str = "test") -> Cases:
     return open_cases("phantom:chest_xray", split=split, count=count, pixels=28)
 
 
-def run(**options: Any) -> Report:
+def run(count: int = 100, **options: Any) -> Report:
+    """Of `count` cases and a reference of 120."""
     settings: dict[str, Any] = {
         "attacks": ["Noise", "FGSM", "PGD"],
         "eps": EPS,
@@ -34,7 +35,7 @@ def run(**options: Any) -> Report:
     # Adaptive attacks have tests of their own.
     own = {"adaptive": 0, **options.pop("detection", {})}
     every = {**settings, **options, "detection": own}
-    return audit(Classifier(trained(28), channels=1), cases(), **every)
+    return audit(Classifier(trained(28), channels=1), cases(count), **every)
 
 
 def small(**options: Any) -> Report:

@@ -1,4 +1,7 @@
-"""The figures of detectors in a report: what they rest on, and where there is none."""
+"""The figures of detectors in a report: what they rest on, and where there is none.
+
+What one audit left is read here alone: another file would have to run it again.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from detectors import KernelDensity, Mahalanobis
+from detectors import KernelDensity, MaxSoftmax
 from robust.auditing import audit
+from robust.detection.benign_changes import BENIGN_CHANGES
+from robust.detection.feature_log import CLEAN, REFERENCE
+from robust.engine.run_store import RunStore
 from robust.models import Classifier
 from robust.records import Detection
 from tests.detection.runs import cases, lines, logits, run, small
@@ -76,16 +82,54 @@ def test_the_key_attack_is_the_strongest_at_the_least_eps_with_enough(found: Det
             assert other.cases < 30 or other.eps > key.eps or other.cases <= key.cases
 
 
+def test_curves_and_bins_tell_the_same_as_the_figures(found: Detection) -> None:
+    assert [trace.detector for trace in found.score_curves] == list(found.detectors)
+    assert found.key_attack is not None
+    for trace in found.score_curves:
+        sighting = found.score(trace.detector, found.key_attack)
+        assert sighting is not None and sighting.auc is not None
+        for curve, area in ((trace.roc, sighting.auc), (trace.paired_roc, sighting.paired_auc)):
+            x, y = np.array(curve).T
+            assert (np.diff(x) >= 0).all() and (x[0], y[0]) == (0, 0) and (x[-1], y[-1]) == (1, 1)
+            assert area and float(np.trapezoid(y, x)) == pytest.approx(area.value, abs=0.03)
+        assert sum(trace.clean_fallen) == sum(trace.attacked)
+        assert sum(trace.clean) == found.cases
+        assert sum(trace.attacked) == found.image_sets[found.key_attack].cases
+        assert sum(trace.noise) == found.cases
+    assert found.feature_maps and all(len(s.clean) == len(s.attacked) for s in found.feature_maps)
+
+
+def test_what_is_kept_is_the_successes_and_every_control(folder: Path, found: Detection) -> None:
+    store = RunStore.open_to_read(folder)
+    right = [
+        c.row
+        for c in store.clean()
+        if c.kept is not None and int(c.kept.argmax()) == cases().entries[c.row].label
+    ]
+    kinds = {kind: [s for s in found.image_sets if s.kind == kind] for kind in ("noise", "change")}
+    assert store.features(CLEAN)[0] == right
+    assert [s.name for s in kinds["change"]] == list(BENIGN_CHANGES)
+    # Beside each eps, and beside the attack without a bound.
+    assert [s.eps for s in kinds["noise"]] == [2 / 255, 8 / 255, None]
+    assert {s.cases for s in kinds["change"]} == {len(right)}
+    for key in ("PGD|Linf|0.03137254901960784", "CarliniWagnerL2|L2|inf"):
+        hit = [o.row for o in store.outcomes(key) if o.success]
+        assert store.features(key)[0] == hit
+    width = store.features(CLEAN)[1].shape[1]
+    assert width == store.features(REFERENCE)[1].shape[1] == 2 + 8 + 16 + 784
+    store.close()
+
+
 def test_no_success_is_no_figure() -> None:
     """At eps 0 nothing succeeds: the cell is empty with its reason, never 0 or 1."""
-    detection = small(attacks=["FGSM"], eps=["0", "8/255"]).detection
+    detection = small(count=40, attacks=["FGSM"], eps=["0", "8/255"]).detection
     assert detection is not None
     assert (
         detection.image_sets[0].unfitted_reason == "no attack succeeded"
         and detection.image_sets[0].cases == 0
     )
     assert not [s for s in detection.detector_scores if 0 in (s.image_set, s.fitted_on)]
-    nothing = small(eps=["0"], detectors=["Mahalanobis", "MaxSoftmax"]).detection
+    nothing = small(count=40, eps=["0"], detectors=["Mahalanobis", "MaxSoftmax"]).detection
     assert nothing is not None and nothing.key_attack is None and not nothing.score_curves
     assert {s.detector for s in nothing.detector_scores} == {"MaxSoftmax"}
 
@@ -104,9 +148,10 @@ class Dropping(nn.Module):
 
 def test_dropout_passes_and_input_steps_within_an_audit() -> None:
     report = audit(
-        Classifier(Dropping(), channels=1), cases(), attacks=["FGSM"], eps=["8/255"], gallery=0,
+        Classifier(Dropping(), channels=1), cases(80), attacks=["FGSM"], eps=["8/255"], gallery=0,
         detectors=["BayesianUncertainty", "Mahalanobis"], reference=cases(120, "train"),
-        detection={"passes": 5, "cases": 40, "adaptive": 6, "adaptive_steps": 2},
+        detection={"passes": 5, "cases": 40, "adaptive": 4, "adaptive_steps": 2},
+        doubts={"probe": False},
     )  # fmt: skip
     assert report.detection is not None and report.detection.cases == 40
     assert report.detection.correct_cases > 40
@@ -117,7 +162,10 @@ def test_dropout_passes_and_input_steps_within_an_audit() -> None:
 
 
 def test_the_plan_decides_what_heads_are_fitted_on() -> None:
-    detection = run(detection={"fit_on": ["PGD"], "fit_eps": ["8/255"]}).detection
+    heads = {"fit_on": ["PGD"], "fit_eps": ["8/255"]}
+    detection = run(
+        40, attacks=["FGSM", "PGD"], detectors=["Mahalanobis"], detection=heads
+    ).detection
     assert detection is not None
     fitted = {s.fitted_on for s in detection.detector_scores} - {None}
     (place,) = fitted
@@ -127,7 +175,7 @@ def test_the_plan_decides_what_heads_are_fitted_on() -> None:
 
 def test_a_detector_may_be_given_as_an_instance() -> None:
     """Also one with a parameter that is None."""
-    given = small(detectors=[KernelDensity(), Mahalanobis()]).detection
-    named = small(detectors=["KernelDensity", "Mahalanobis"]).detection
+    given = small(count=40, detectors=[KernelDensity(), MaxSoftmax()]).detection
+    named = small(count=40, detectors=["KernelDensity", "MaxSoftmax"]).detection
     assert given == named and given is not None
     assert given.detectors["KernelDensity"] == "KernelDensity(bandwidth=None)"

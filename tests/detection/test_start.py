@@ -24,6 +24,7 @@ def test_what_cannot_be_judged_is_refused_before_any_attack(
         raise AssertionError("an attack ran")
 
     monkeypatch.setattr("robust.engine.mixed_precision.attack_batch", forbidden)
+    reference = cases(40, "train")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"reference": None}, "detectors need reference"),
         (
@@ -47,7 +48,7 @@ def test_what_cannot_be_judged_is_refused_before_any_attack(
     ]
     for options, says in wrong:
         with pytest.raises(InputError, match=says):
-            small(**options)
+            small(count=40, **{"reference": reference, **options})
     few = cases(12)
     with pytest.raises(InputError, match="10 groups or more"):
         audit(

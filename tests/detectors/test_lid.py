@@ -62,7 +62,8 @@ def test_lid_finds_the_dimension_of_a_manifold(estimator: str) -> None:
         features = Features(torch.zeros(2500, 2, dtype=torch.float64), {"deep": points})
         detector = LID(k=k, batch=2000, estimator=estimator)  # type: ignore[arg-type]
         learned = detector.learn(Reference(features, labels))
-        found[d] = float(detector.measure(features, learned, skip_nearest=True)[:, 0].median())
+        some = features.take(torch.arange(0, 2500, 5))
+        found[d] = float(detector.measure(some, learned, skip_nearest=True)[:, 0].median())
     bias = k / (k - 2) if estimator == "mle" else 1.0
     assert found[1] == pytest.approx(bias, rel=0.15)
     assert found[5] == pytest.approx(5 * bias, rel=0.15)

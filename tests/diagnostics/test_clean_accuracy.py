@@ -59,12 +59,12 @@ def share_raised(kind: str, prevalence: float, seed: int = 0) -> float:
 
 
 @pytest.mark.parametrize("kind", ["calibrated", "screening"])
-@pytest.mark.parametrize("prevalence", [0.1, 0.267])
+@pytest.mark.parametrize("prevalence", [0.1, pytest.param(0.267, marks=pytest.mark.slow)])
 def test_a_good_model_of_a_rare_disease_is_not_doubted(kind: str, prevalence: float) -> None:
     assert share_raised(kind, prevalence) == 0
 
 
-@pytest.mark.parametrize("prevalence", [0.1, 0.267, 0.5])
+@pytest.mark.parametrize("prevalence", [0.1, 0.5, pytest.param(0.267, marks=pytest.mark.slow)])
 def test_a_useless_model_nearly_always_is(prevalence: float) -> None:
     assert share_raised("useless", prevalence) >= 0.9
     assert share_raised("classes swapped", prevalence) == 1

@@ -13,6 +13,9 @@ from torch import nn
 from robust.cases import Cases, open_cases
 from robust.models import Classifier
 
+BRIEF: dict[str, Any] = {"doubts": {"probe": False}, "gallery": 0, "device": "cpu"}
+"""Settings of an audit whose attacks alone are looked at."""
+
 
 def net() -> nn.Module:
     return nn.Sequential(

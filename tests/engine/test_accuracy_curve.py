@@ -21,7 +21,7 @@ from tests.engine.nets import trained
 def run(model: nn.Module, attacks: list[str], out: Path | None = None) -> Report:
     return audit(
         Classifier(model, channels=1),
-        cases(60),
+        cases(40),
         attacks=attacks,
         eps=["2/255"],
         doubts={"probe": False},
@@ -68,7 +68,7 @@ class _Bright(nn.Module):
 
 def test_the_curve_is_the_truth_where_that_is_known() -> None:
     """A pixel in [0, 1] moves by eps or to the end: the brightness reached within eps is known."""
-    own = cases(60)
+    own = cases(40)
     x = torch.stack([case.image for case in own]).double()
     y = np.array([case.label for case in own])
     limit = float(x.mean((1, 2, 3)).median())

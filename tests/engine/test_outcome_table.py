@@ -11,7 +11,7 @@ import pytest
 
 from robust.auditing import audit
 from robust.metrics.by_group import auc
-from tests.engine.nets import classifier, phantoms
+from tests.engine.nets import BRIEF, classifier, phantoms
 
 
 def read(folder: Path) -> list[dict[str, str]]:
@@ -21,7 +21,9 @@ def read(folder: Path) -> list[dict[str, str]]:
 
 def test_every_rate_follows_from_the_table(tmp_path: Path) -> None:
     eps = [1 / 255, 4 / 255]
-    report = audit(classifier(), phantoms(80), attacks=["FGSM", "PGD"], eps=eps, out=tmp_path)
+    report = audit(
+        classifier(), phantoms(80), attacks=["FGSM", "PGD"], eps=eps, out=tmp_path, **BRIEF
+    )
     table = read(tmp_path)
     clean = {line["case"]: line for line in table if line["attack"] == "clean"}
     assert len(clean) == 80
@@ -80,7 +82,12 @@ def test_subgroups_carry_the_same_numbers(tmp_path: Path) -> None:
         replace(e, metadata={"sex": "f" if i % 3 else "m"}) for i, e in enumerate(cases.entries)
     )
     report = audit(
-        classifier(), replace(cases, entries=entries), attacks=["FGSM"], eps=["1/255"], out=tmp_path
+        classifier(),
+        replace(cases, entries=entries),
+        attacks=["FGSM"],
+        eps=["1/255"],
+        out=tmp_path,
+        **BRIEF,
     )
     parts = {part.value: part for part in report.clean.subgroups}
     assert {v: p.cases for v, p in parts.items()} == {"f": 40, "m": 20}

@@ -20,7 +20,7 @@ from robust.models import Classifier
 from robust.plan.load import make_plan
 from robust.report.text.words import words
 from robust.tasks.region import box_region
-from tests.engine.nets import classifier, phantoms
+from tests.engine.nets import BRIEF, classifier, phantoms
 from tests.toys import _to_hyperplane, linear_cases
 
 BOX = (0.25, 0.0, 0.75, 0.6)
@@ -42,9 +42,15 @@ def regions(kind: str, x: Tensor) -> Tensor:
 
 
 def within(
-    attack: Attack, norm: str, eps: float, kind: str, together: bool = False, box: str = "binding"
+    attack: Attack,
+    norm: str,
+    eps: float,
+    kind: str,
+    together: bool = False,
+    box: str = "binding",
+    n: int = 8,
 ) -> tuple[Any, Tensor, Tensor, Tensor, Tensor]:
-    model, x, y = linear_cases(box, n=8)
+    model, x, y = linear_cases(box, n=n)
     region = regions(kind, x)
     confined = WithinRegion(attack, region, together)
     x_adv = confined(model, x, y, ThreatModel(norm, eps), Streams.of(0, range(len(x))), None)
@@ -78,12 +84,19 @@ def test_the_optimum_in_linf_is_reached(attack: Attack, kind: str) -> None:
     assert torch.allclose(gained, optimum, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["box", "mask"])
-@pytest.mark.parametrize("attack", [PGD(steps=100, start="image"), APGD(steps=100)])
+@pytest.mark.parametrize(
+    ("attack", "kind"),
+    [
+        (PGD(steps=100, start="image"), "mask"),
+        (APGD(steps=100), "box"),
+        pytest.param(PGD(steps=100, start="image"), "box", marks=pytest.mark.slow),
+        pytest.param(APGD(steps=100), "mask", marks=pytest.mark.slow),
+    ],
+)
 def test_the_optimum_in_l2_is_reached(attack: Attack, kind: str) -> None:
     """By the conditions of Karush, Kuhn and Tucker it is clip(t u) on the region: bisect t."""
     eps = 0.8
-    model, x, y, region, x_adv = within(attack, "L2", eps, kind)
+    model, x, y, region, x_adv = within(attack, "L2", eps, kind, n=4)
     raises = model.weight.view(1, *x.shape[1:]) * (1 - 2 * y).view(-1, 1, 1, 1) * region
     low, high = torch.zeros(len(x), 1, 1, 1), torch.full((len(x), 1, 1, 1), 1e3)
     for _ in range(100):
@@ -173,7 +186,7 @@ def test_a_wrong_box_is_refused(box: list[float]) -> None:
 
 
 def test_an_audit_within_a_box_says_so_and_finds_less() -> None:
-    options: dict[str, Any] = {"attacks": ["PGD"], "eps": ["8/255"], "doubts": {"probe": False}}
+    options: dict[str, Any] = {"attacks": ["PGD"], "eps": ["8/255"], **BRIEF}
     whole = audit(classifier(), phantoms(24), **options)
     report = audit(classifier(), phantoms(24), box=list(BOX), **options)
     assert words(report).where == " inside the box left 25 %, top 0 %, right 75 %, bottom 60 %"

@@ -15,7 +15,7 @@ from robust.cases import open_cases
 from robust.cases.images import as_png
 from robust.errors import InputError
 from robust.models import Classifier
-from tests.engine.nets import classifier, phantoms, trained
+from tests.engine.nets import BRIEF, classifier, phantoms, trained
 
 BROKEN = nn.Sequential(nn.Flatten(), nn.Linear(28 * 28, 2))
 with torch.no_grad():
@@ -42,7 +42,7 @@ def test_an_empty_folder_of_the_users_stays_empty(tmp_path: Path) -> None:
 def test_a_folder_where_a_kill_left_the_lock_alone_is_taken(tmp_path: Path) -> None:
     (tmp_path / "run.lock").touch()
     cases = phantoms(8)
-    audit(classifier(), cases, attacks=["FGSM"], out=tmp_path)
+    audit(classifier(), cases, attacks=["FGSM"], eps=["4/255"], out=tmp_path, **BRIEF)
     assert (tmp_path / "report.json").exists()
 
 
@@ -75,6 +75,8 @@ def test_a_skipped_file_is_named_on_the_terminal_and_nowhere_else(
             Classifier(trained(28), channels=1, head="softmax"),
             cases,
             attacks=["FGSM"],
+            eps=["4/255"],
+            doubts={"probe": False},
             out=tmp_path / "run",
             skip_broken=True,
         )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from attacks import PGD, MarginPGD
+from attacks import PGD, CarliniWagnerL2, MarginPGD
 from robust.auditing import audit
-from tests.engine.nets import classifier, phantoms
+from tests.engine.nets import BRIEF, classifier, phantoms
 
 
 def test_minimum_norm_rows_and_the_worst_case_in_l2() -> None:
     report = audit(
         classifier(),
         phantoms(),
-        attacks=["CarliniWagnerL2", "FGSM"],
+        attacks=[CarliniWagnerL2(steps=30, binary_steps=5), "FGSM"],
         norm="L2",
         eps=[0.05, 5.0],
+        **BRIEF,
     )
     nearest = report.result("CarliniWagnerL2")
     assert nearest.eps is None and nearest.scores.success and nearest.scores.success.value == 1.0
@@ -29,7 +30,7 @@ def test_minimum_norm_rows_and_the_worst_case_in_l2() -> None:
 
 def test_with_two_classes_the_same_attack_runs_once() -> None:
     twins = [PGD(start="image", step_size=0.1, schedule="constant"), MarginPGD()]
-    report = audit(classifier(), phantoms(), attacks=twins, eps=["2/255"])
+    report = audit(classifier(), phantoms(), attacks=twins, eps=["2/255"], **BRIEF)
     first, second = report.rows
     assert (first.same_as, second.same_as) == (None, "PGD")
     assert second.scores == first.scores

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,11 @@ name = "KernelDensity"
 [[detectors]]
 name = "MaxSoftmax"
 [detection]
+fit_eps = ["8/255"]
 adaptive = 8
 adaptive_steps = 6
 [scenarios]
 universal = [2]
-patch = [0.1]
 cases = 16
 [scenarios.surrogate]
 factory = "toynet:net"
@@ -81,7 +82,6 @@ PHASES = {
     "controls for detectors": "detectors",
     "scenarios": "scenarios",
     "universal": "scenarios",
-    "adversarial patch": "scenarios",
     "transfer attack": "scenarios",
     "probe finished": "report",
     "probe of the model": "probe",
@@ -109,19 +109,32 @@ def write_inputs(folder: Path, tests: int = 48, train: int = 48) -> Path:
     (folder / "plan.toml").write_text(PLAN, encoding="utf-8")
     images = folder / "images"
     images.mkdir()
-    rows, learned = ["file,label,group,split"], []
-    for split, first, count in (("test", 0, tests), ("train", 1000, train)):
+    rows = ["file,label,group,split"]
+    for split, count in (("test", tests), ("train", train)):
         for number in range(count):
-            name, label = f"{split}{number}.png", number % 2
-            pixels = phantom("chest_xray", bool(label), first + number, 28)
-            Image.fromarray(pixels).save(images / name)
-            rows.append(f"{name},{label},{split}-{number // 2},{split}")
-            learned.append((pixels, label))
+            name = f"{split}{number}.png"
+            Image.fromarray(_drawn(split, number)).save(images / name)
+            rows.append(f"{name},{number % 2},{split}-{number // 2},{split}")
     (images / "cases.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    pixels, labels = np.stack([one for one, _ in learned]), [label for _, label in learned]
-    for seed, name in enumerate(("net", "other")):
-        save_file(fit(pixels, labels, seed).state_dict(), folder / f"{name}.safetensors")
+    for name, weights in zip(("net", "other"), _weights(tests, train), strict=True):
+        save_file(weights, folder / f"{name}.safetensors")
     return folder
+
+
+@cache
+def _drawn(split: str, number: int) -> npt.NDArray[np.uint8]:
+    first = {"test": 0, "train": 1000}[split]
+    return phantom("chest_xray", bool(number % 2), first + number, 28)
+
+
+@cache
+def _weights(tests: int, train: int) -> tuple[dict[str, torch.Tensor], ...]:
+    """Of both networks, fitted once a process to all of the images."""
+    learned = [("test", number) for number in range(tests)]
+    learned += [("train", number) for number in range(train)]
+    pixels = np.stack([_drawn(*one) for one in learned])
+    labels = [number % 2 for _, number in learned]
+    return tuple(fit(pixels, labels, seed).state_dict() for seed in range(2))
 
 
 def fit(pixels: npt.NDArray[np.uint8], labels: list[int], seed: int) -> nn.Module:

@@ -99,7 +99,7 @@ def test_a_read_only_disk(commands: Warm, calm: Calm, inputs: Callable[[str], Pa
         one_line(commands.run(folder, *AUDIT), 2, "read-only")
         text = commands.run(folder, "report", "run", "--format", "text")
         assert text.code == 0 and not text.err, text
-        one_line(commands.run(folder, "report", "run", "--format", "html"), 2, "read-only")
+        one_line(commands.run(folder, "report", "run", "--format", "md"), 2, "read-only")
         small.change("rw")
         resumed(commands, folder, calm)
         small.change("ro")

@@ -18,12 +18,14 @@ import os
 import sys
 import tempfile
 import time
+from functools import lru_cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a fork has one thread
 
 import torch
 
+from robust.cases.phantoms import cases as phantom_cases
 from tests.fuzz import machine
 from tests.fuzz.machine import Outcome, Tally, Target
 from tests.fuzz.targets import TARGETS
@@ -97,6 +99,8 @@ def main() -> None:
     parser.add_argument("--replay", type=Path, help="a saved find")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    # A fork has the phantoms that its seeds were made of: every mutant of a run reads them again.
+    phantom_cases.phantom = lru_cache(maxsize=256)(phantom_cases.phantom)
     if given.replay is not None:
         outcome = replay(given.replay)
         print(f"{given.replay}: {outcome}")

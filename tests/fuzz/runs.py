@@ -85,7 +85,7 @@ def small_plan(home: Path) -> Plan:
     return make_plan(
         {
             "model": {**model, "head": "softmax"},
-            "data": {"path": "phantom:chest_xray", "count": 64, "pixels": PIXELS},
+            "data": {"path": "phantom:chest_xray", "count": 48, "pixels": PIXELS},
             "attacks": [{"name": "FGSM"}, {"name": "PGD", "steps": 2}],
             "audit": {"eps": ["2/255", "16/255"], "chunk": 8, "precision": "float32"},
             "detectors": [{"name": "MaxSoftmax"}],

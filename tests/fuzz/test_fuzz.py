@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,33 +17,36 @@ from robust.errors import InputError
 from tests.fuzz import machine, mutations
 from tests.fuzz.machine import Files, Outcome, Subject, promise
 from tests.fuzz.targets import TARGETS
+from tests.warm import Warm
 
 COUNT = 20
-FEWER = {"run": 8, "trained": 10, "report.json": 8, "where": 30}
+FEWER = {"run": 6, "trained": 10, "report.json": 8, "where": 30}
 """Targets of which more take more than ten seconds, or of which fewer are all refused; `make slow`
 runs all of them."""
 ROOT = Path(__file__).parent.parent.parent
 
 
-def fuzz(folder: Path, counts: dict[str, int]) -> tuple[dict[str, dict[str, int]], str]:
+def fuzz(
+    commands: Warm, folder: Path, counts: dict[str, int]
+) -> tuple[dict[str, dict[str, int]], str]:
     """Counts by target and kind, and what was printed; in a process that forks with one thread."""
     tally = folder / "tally.json"
     given = [f"{name}={count}" for name, count in counts.items()]
-    command = [sys.executable, "-m", "tests.fuzz", *given, "--workers", "1"]
-    command += ["--finds", str(folder), "--tally", str(tally)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert tally.exists(), done.stdout + done.stderr
-    return json.loads(tally.read_text(encoding="utf-8")), done.stdout
+    options = ("--workers", 1, "--finds", folder, "--tally", tally)
+    running = commands.start(ROOT, *given, *options, module="tests.fuzz")
+    done = running.wait(seconds=3600)
+    assert tally.exists(), done.out + done.err
+    return json.loads(tally.read_text(encoding="utf-8")), done.out
 
 
 @pytest.fixture(scope="module")
 def results(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    commands: Warm, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[dict[str, dict[str, int]], str]:
     """Of every target of which a test was chosen, one after another in one process."""
     chosen = [item.callspec.params["name"] for item in _items(request) if hasattr(item, "callspec")]
     counts = {name: FEWER.get(name, COUNT) for name in dict.fromkeys(chosen)}
-    return fuzz(tmp_path_factory.mktemp("fuzz"), counts)
+    return fuzz(commands, tmp_path_factory.mktemp("fuzz"), counts)
 
 
 def _items(request: pytest.FixtureRequest) -> list[Any]:
@@ -66,8 +67,8 @@ def test_mutants_end_in_one_line_or_a_result(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FEWER)
-def test_as_many_mutants_of_what_takes_long(name: str, tmp_path: Path) -> None:
-    counts, printed = fuzz(tmp_path, {name: COUNT})
+def test_as_many_mutants_of_what_takes_long(name: str, commands: Warm, tmp_path: Path) -> None:
+    counts, printed = fuzz(commands, tmp_path, {name: COUNT})
     assert set(counts[name]) <= {"accepted", "refused"}, printed
 
 

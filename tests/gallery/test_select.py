@@ -21,16 +21,19 @@ from robust.records import GALLERY, Report
 from tests.engine import nets
 from tests.engine.nets import classifier, trained
 
+UNPROBED: dict[str, Any] = {"doubts": {"probe": False}}
 
-def phantoms(**changes: Any) -> Cases:
-    return dataclasses.replace(nets.phantoms(60), **changes)
+
+def phantoms(count: int = 60, **changes: Any) -> Cases:
+    return dataclasses.replace(nets.phantoms(count), **changes)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     out = tmp_path_factory.mktemp("gallery") / "run"
     eps = ["1/255", "4/255", "12/255"]
-    return audit(classifier(), phantoms(), attacks=["FGSM", "PGD"], eps=eps, out=out), out
+    settings: dict[str, Any] = {"attacks": ["FGSM", "PGD"], "eps": eps, **UNPROBED}
+    return audit(classifier(), phantoms(), out=out, **settings), out
 
 
 def read(path: Path) -> torch.Tensor:
@@ -142,17 +145,18 @@ def test_missed_findings_come_first_and_the_smallest_eps_is_among_them() -> None
 
 
 def test_off_where_a_picture_may_carry_a_name_unless_asked(tmp_path: Path) -> None:
-    cases = phantoms(showable=False)
+    cases = phantoms(20, showable=False)
     for gallery, wanted in ((None, 0), (2, 2), (0, 0)):
         out = tmp_path / str(gallery)
-        report = audit(classifier(), cases, attacks=["FGSM"], out=out, gallery=gallery)
+        report = audit(classifier(), cases, attacks=["FGSM"], out=out, gallery=gallery, **UNPROBED)
         assert len(report.gallery) == wanted
         assert (out / GALLERY).exists() == bool(wanted)
 
 
 def test_a_finished_run_takes_its_gallery_down_and_hangs_it_again(tmp_path: Path) -> None:
     def again(gallery: int | None) -> Report:
-        return audit(classifier(), phantoms(), attacks=["FGSM"], out=tmp_path, gallery=gallery)
+        settings: dict[str, Any] = {"attacks": ["FGSM"], "gallery": gallery, **UNPROBED}
+        return audit(classifier(), phantoms(20), out=tmp_path, **settings)
 
     first = again(None)
     (tmp_path / GALLERY / "1-clean.png").unlink()

@@ -21,11 +21,14 @@ from robust.guard.artifact import RECORD, TENSORS
 from tests.guard.fits import BITS, STRONG, classifier, phantoms, plan
 
 EVERY: list[Detector] = [kind() for kind in DETECTORS.values() if kind is not QuantizedFeatures]
-EVERY += [BITS, Mahalanobis(step="auto"), Mahalanobis(step=0.002), LID(k=10, estimator="tle")]
-EVERY += [Reconstruction(method="autoencoder", components=4, steps=10)]
+EVERY += [BITS, Mahalanobis(step="auto"), Reconstruction("autoencoder", components=4, steps=10)]
+MORE: list[Detector] = [Mahalanobis(step=0.002), LID(k=10, estimator="tle")]
+"""What stores the same tensors as one of the others."""
 
 
-@pytest.mark.parametrize("detector", EVERY, ids=repr)
+@pytest.mark.parametrize(
+    "detector", [*EVERY, *(pytest.param(one, marks=pytest.mark.slow) for one in MORE)], ids=repr
+)
 def test_a_stored_detector_scores_to_the_last_bit_as_before(
     weights: Path, tmp_path: Path, detector: Detector
 ) -> None:

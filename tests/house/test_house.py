@@ -70,13 +70,21 @@ MODULES = {module_of(path).removesuffix(".__init__"): path for path in FILES}
 
 
 @functools.cache
+def parsed(path: Path) -> tuple[tuple[ast.AST, ...], tuple[ast.stmt, ...]]:
+    """Every node of a file, and the statements at its top level."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(ast.walk(tree)), tuple(tree.body)
+
+
+@functools.cache
 def imports(path: Path, lazy: bool = True) -> tuple[str, ...]:
     """Modules imported by a file; without `lazy` those at its top level alone."""
-    return tuple(_imports(ast.parse(path.read_text(encoding="utf-8")), lazy))
+    return tuple(_imports(path, lazy))
 
 
-def _imports(tree: ast.Module, lazy: bool) -> Iterator[str]:
-    for node in ast.walk(tree) if lazy else tree.body:
+def _imports(path: Path, lazy: bool) -> Iterator[str]:
+    every, top = parsed(path)
+    for node in every if lazy else top:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -196,15 +204,28 @@ def loaded(imported: str, package: str) -> bool:
     return out.stdout.strip() == "True"
 
 
-@pytest.mark.parametrize(
-    "imported",
-    ["robust", "robust.plan", "robust.records", "robust.cli.app", "robust.pytest_plugin.plugin"],
-)
-def test_no_torch_is_loaded_by(imported: str) -> None:
-    assert not loaded(imported, "torch")
+def test_what_is_light_loads_no_torch() -> None:
+    """In one process, which holds what any of them loads."""
+    light = "robust, robust.plan, robust.records, robust.cli.app, robust.pytest_plugin.plugin"
+    assert not loaded(light, "torch")
 
 
 def test_opening_cases_loads_no_pydicom_until_there_is_a_dicom_file() -> None:
+    """By our own modules: those that the two import as they are loaded, at any depth."""
+    found, waiting = set(), ["robust.cases", "robust.auditing"]
+    while waiting:
+        module = waiting.pop()
+        parts = module.split(".")
+        for whole in (".".join(parts[: n + 1]) for n in range(len(parts))):
+            if whole not in found:
+                found.add(whole)
+                waiting += imports(MODULES[whole], lazy=False) if whole in MODULES else ()
+    assert "robust.engine.runner" in found and "robust.cases.dicom" not in found
+    assert "pydicom" not in found
+
+
+@pytest.mark.slow
+def test_opening_cases_loads_no_pydicom_by_way_of_other_packages() -> None:
     assert not loaded("robust.cases, robust.auditing", "pydicom")
 
 
@@ -221,7 +242,7 @@ def test_a_folder_holds_what_one_can_overlook() -> None:
 def test_a_public_name_has_one_meaning() -> None:
     homes: dict[str, list[str]] = collections.defaultdict(list)
     for path in FILES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path)[1]:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name[0] != "_":
                 homes[node.name].append(module_of(path))
     # A command of the command line bears the name of the function that it calls.
@@ -235,7 +256,7 @@ def test_no_package_has_a_module_of_the_name_that_it_exports() -> None:
             siblings = {p.stem for p in path.parent.iterdir()}
             exported = {
                 alias.asname or alias.name
-                for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+                for node in parsed(path)[0]
                 if isinstance(node, ast.ImportFrom)
                 for alias in node.names
                 if f"{node.module}.{alias.name}" not in MODULES

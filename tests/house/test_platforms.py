@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,9 +47,11 @@ def test_every_module_is_imported_without_the_modules_of_posix() -> None:
 
 def test_no_module_imports_or_calls_what_posix_alone_has() -> None:
     wrong = []
+    words = re.compile(rf"\b({'|'.join([*POSIX, *(name for _, name in CALLS)])})\b")
     for folder in ("attacks", "detectors", "robust"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            text = path.read_text(encoding="utf-8")
+            for node in ast.walk(ast.parse(text)) if words.search(text) else ():
                 names: set[str] = set()
                 if isinstance(node, ast.Import):
                     names = {alias.name for alias in node.names}

@@ -66,10 +66,10 @@ def test_a_class_in_fewer_than_5_groups_leaves_no_interval() -> None:
     ("groups", "kind", "alike", "labelled", "looks"),
     [
         (20, "rare class", 0.0, "image", 1),
-        (50, "collapsed", 1.0, "group", 1),
         (50, "near 0", 0.5, "group", 5),
-        (200, "even", 0.5, "image", 1),
         (50, "five classes", 0.0, "image", 5),
+        pytest.param(50, "collapsed", 1.0, "group", 1, marks=pytest.mark.slow),
+        pytest.param(200, "even", 0.5, "image", 1, marks=pytest.mark.slow),
     ],
 )
 def test_intervals_hold_the_truth(

@@ -108,9 +108,9 @@ def test_few_groups_leave_no_interval_and_no_case_no_score() -> None:
     [
         (10, "sure and calibrated", 1.0),
         (50, "calibrated", 1.0),
-        (200, "calibrated", 0.0),
         (50, "attacked", 0.5),
-        (200, "far too sure", 0.5),
+        pytest.param(200, "calibrated", 0.0, marks=pytest.mark.slow),
+        pytest.param(200, "far too sure", 0.5, marks=pytest.mark.slow),
     ],
 )
 def test_intervals_hold_the_truth(groups: int, kind: str, alike: float) -> None:

@@ -55,7 +55,10 @@ def test_independent_images_have_the_exact_interval_of_their_number() -> None:
 @pytest.mark.parametrize(
     ("groups", "alike", "rate"),
     # Among them those that percentiles of a bootstrap held in .88 to .90 of runs.
-    [(200, 1.0, 0.98), (50, 0.8, 0.1), (10, 0.0, 0.5), (20, 0.3, 0.02), (50, 1.0, 0.95)],
+    [
+        *((10, 0.0, 0.5), (20, 0.3, 0.02), (50, 1.0, 0.95)),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((200, 1.0, 0.98), (50, 0.8, 0.1))),
+    ],
 )
 def test_intervals_of_rates_hold_the_truth(groups: int, alike: float, rate: float) -> None:
     rng = np.random.default_rng([groups, int(100 * rate)])
@@ -69,7 +72,10 @@ def test_intervals_of_rates_hold_the_truth(groups: int, alike: float, rate: floa
 
 @pytest.mark.parametrize(
     ("groups", "area", "prevalence", "kind", "alike"),
-    [(50, 0.99, 0.5, "group", 0.9), (200, 0.99, 0.2, "twin", 0.0), (20, 0.8, 1.0, "twin", 0.5)],
+    [
+        *((50, 0.99, 0.5, "group", 0.9), (20, 0.8, 1.0, "twin", 0.5)),
+        pytest.param(200, 0.99, 0.2, "twin", 0.0, marks=pytest.mark.slow),
+    ],
 )
 def test_intervals_of_an_auc_hold_the_truth(
     groups: int, area: float, prevalence: float, kind: str, alike: float
@@ -85,7 +91,9 @@ def test_intervals_of_an_auc_hold_the_truth(
     assert tried > 0.9 * REPEATS and not rarely(held, tried)
 
 
-@pytest.mark.parametrize(("groups", "alike"), [(10, 0.0), (20, 0.8), (50, 0.3)])
+@pytest.mark.parametrize(
+    ("groups", "alike"), [(10, 0.0), (20, 0.8), pytest.param(50, 0.3, marks=pytest.mark.slow)]
+)
 def test_intervals_of_medians_hold_the_truth(groups: int, alike: float) -> None:
     rng = np.random.default_rng(groups)
     held = 0
@@ -101,10 +109,10 @@ def test_intervals_of_medians_hold_the_truth(groups: int, alike: float) -> None:
     # Among them those that a t interval and a bootstrap held in .4 to .8 of runs.
     [
         (10, 1.0, "rarely missed"),
-        (20, 0.8, "rarely missed"),
         (30, 0.3, "well"),
-        (40, 1.0, "distances"),
         (40, 0.0, "attacked"),
+        pytest.param(20, 0.8, "rarely missed", marks=pytest.mark.slow),
+        pytest.param(40, 1.0, "distances", marks=pytest.mark.slow),
     ],
 )
 def test_intervals_of_means_hold_the_truth(groups: int, alike: float, kind: str) -> None:
@@ -117,7 +125,13 @@ def test_intervals_of_means_hold_the_truth(groups: int, alike: float, kind: str)
     assert not rarely(held)
 
 
-@pytest.mark.parametrize(("groups", "alike"), [(72, 0.0), (72, 0.8), (144, 0.3), (144, 1.0)])
+@pytest.mark.parametrize(
+    ("groups", "alike"),
+    [
+        *((72, 0.8), (144, 1.0)),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in ((72, 0.0), (144, 0.3))),
+    ],
+)
 def test_a_gate_rarely_passes_what_misses_it_by_a_hair(groups: int, alike: float) -> None:
     """Percentiles of a bootstrap let 6 to 12 of 100 pass."""
     rng = np.random.default_rng([groups, int(10 * alike)])

@@ -144,8 +144,18 @@ def test_at_most_this_share_of_the_clean_images_exceeds_the_threshold(rate: floa
     assert (clean > threshold(clean, rate)).mean() <= rate
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.1, 0.37])
-@pytest.mark.parametrize("count", [100, 119, 120, 137])
+QUICK = {(100, 0.01), (119, 0.05), (120, 0.1), (137, 0.37)}
+"""Each number of clean images and each share once."""
+
+
+@pytest.mark.parametrize(
+    ("count", "share"),
+    [
+        pytest.param(count, share, marks=() if (count, share) in QUICK else pytest.mark.slow)
+        for count in (100, 119, 120, 137)
+        for share in (0.01, 0.05, 0.1, 0.37)
+    ],
+)
 def test_a_further_clean_image_exceeds_the_threshold_as_seldom_as_promised(
     count: int, share: float
 ) -> None:
@@ -164,7 +174,7 @@ def test_too_few_clean_images_for_a_promise() -> None:
         conformal_threshold(alone(np.arange(18.0)), 0.05)
 
 
-@pytest.mark.parametrize(("count", "size"), [(60, 1), (50, 2)])
+@pytest.mark.parametrize(("count", "size"), [pytest.param(60, 1, marks=pytest.mark.slow), (50, 2)])
 def test_the_true_false_alarm_rate_of_a_guard_lies_where_it_says(count: int, size: int) -> None:
     rng = np.random.default_rng(0)
     groups = np.arange(count).repeat(size)

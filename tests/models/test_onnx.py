@@ -357,8 +357,8 @@ def test_detectors_that_read_layers_are_refused_without_any(tmp_path: Path) -> N
         tmp_path / "m.onnx", [*nodes, LINEAR[1]], linear(pixels=784), shape=("n", 1, 28, 28)
     )
     given: dict[str, Any] = {"attacks": ["Square"], "eps": ["24/255"]}
-    given["reference"] = open_cases("phantom:chest_xray", split="train", count=40, pixels=28)
-    cases = open_cases("phantom:chest_xray", count=120, pixels=28)
+    given["reference"] = open_cases("phantom:chest_xray", split="train", count=20, pixels=28)
+    cases = open_cases("phantom:chest_xray", count=40, pixels=28)
     with pytest.raises(InputError, match="layer") as refusal:
         audit(load_classifier(file=path), cases, detectors=["LID"], **given)
     assert "\n" not in str(refusal.value)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from attacks import FGSM
+from tests.warm import Warm
 
 NETS = """
 import os, time
@@ -27,17 +28,19 @@ class Bright(torch.nn.Module):
 
 cases = robust.open_cases("phantom:chest_xray", count=24, pixels=28)
 classifier = robust.Classifier(Bright(), head="softmax")
+unprobed = {"doubts": {"probe": False}}
 """
 
 STRANGER = """
-from nets import cases, classifier
+from nets import cases, classifier, unprobed
 
 def test_small(robustness):
     report = robustness(classifier, cases, attacks=["FGSM", "PGD"], eps=["1/255"])
     assert report.worst.robust_accuracy.low > 0.5
 
 def test_large(robustness):
-    report = robustness(classifier, cases, attacks=["FGSM", "PGD"], eps=["1/255", "204/255"])
+    settings = {"attacks": ["FGSM", "PGD"], "eps": ["1/255", "204/255"], **unprobed}
+    report = robustness(classifier, cases, **settings)
     assert report.worst.robust_accuracy.low > 0.6
 
 def test_misspelt(robustness):
@@ -46,13 +49,13 @@ def test_misspelt(robustness):
 
 MARKED = """
 import pytest
-from nets import cases, classifier
+from nets import cases, classifier, unprobed
 
 pytestmark = [pytest.mark.robust_eps("204/255"), pytest.mark.robust_attacks("FGSM")]
 
 @pytest.fixture(scope="module")
 def report(robustness):
-    return robustness(classifier, cases, title="Shared by a module")
+    return robustness(classifier, cases, title="Shared by a module", **unprobed)
 
 def test_first(report):
     assert [(row.attack, row.eps) for row in report.rows] == [("FGSM", 0.8)]
@@ -63,8 +66,9 @@ def test_second(report):
 
 @pytest.mark.robust_eps("1/255", "2/255")
 def test_nearest_marker_and_call_before_marker(robustness):
-    assert len(robustness(classifier, cases).rows) == 2
-    assert robustness(classifier, cases, attacks=["Noise"]).rows[0].attack == "Noise"
+    assert len(robustness(classifier, cases, **unprobed).rows) == 2
+    own = robustness(classifier, cases, attacks=["Noise"], **unprobed)
+    assert own.rows[0].attack == "Noise"
 """
 
 PLANNED = """
@@ -100,6 +104,8 @@ count = 24
 pixels = 28
 [audit]
 eps = ["1/255"]
+[doubts]
+probe = false
 [[attacks]]
 name = "Noise"
 """
@@ -122,11 +128,22 @@ class Ran:
     out: str
 
 
+PLAIN = ("-p", "no:cacheprovider", "--strict-markers")
+
+
+def forked(commands: Warm, folder: Path, *arguments: str) -> Ran:
+    """As `run`, in a process that has imported already what an audit imports."""
+    told = {name: None for name in os.environ if name.startswith(("PYTEST_", "COV_"))}
+    env = {**told, "COLUMNS": "80"}
+    done = commands.run(folder, *PLAIN, *arguments, env=env, module="pytest")
+    return Ran(done.code, done.out + done.err)
+
+
 def run(folder: Path, *arguments: str, python: str = sys.executable, **environment: str) -> Ran:
     """pytest on a project; what this pytest was told stays out of it."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
     done = subprocess.run(
-        [python, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", *arguments],
+        [python, "-m", "pytest", *PLAIN, *arguments],
         cwd=folder,
         env={**kept, "OMP_NUM_THREADS": "1", "COLUMNS": "80", **environment},
         capture_output=True,
@@ -153,13 +170,13 @@ def outcomes(folder: Path) -> dict[str, ElementTree.Element]:
     return {case.attrib["name"]: case for case in cases}
 
 
-def test_a_repository_without_a_conftest(tmp_path: Path) -> None:
+def test_a_repository_without_a_conftest(commands: Warm, tmp_path: Path) -> None:
     """One run, since each costs seconds; then what it left, from JUnit to the summary."""
     project(tmp_path, test_stranger=STRANGER, test_marked=MARKED, test_planned=PLANNED)
     (tmp_path / "plan.toml").write_text(PLAN, encoding="utf-8")
     (tmp_path / "bad.toml").write_text(PLAN.replace("eps", "esp"), encoding="utf-8")
     plan = ("--robust-plan", "plan.toml", "--robust-limit", "12", "--robust-device", "cpu")
-    ran = run(tmp_path, "-q", "--junitxml=out.xml", *plan)
+    ran = forked(commands, tmp_path, "-q", "--junitxml=out.xml", *plan)
     found = outcomes(tmp_path)
     failures = {
         name: failure
@@ -232,10 +249,12 @@ def test_a_benchmark_is_stored_and_a_slower_one_fails(tmp_path: Path) -> None:
     assert "Performance has regressed" in slow.out
 
 
-def test_without_pytest_benchmark_the_fixture_says_what_to_install(tmp_path: Path) -> None:
+def test_without_pytest_benchmark_the_fixture_says_what_to_install(
+    commands: Warm, tmp_path: Path
+) -> None:
     text = "def test_speed(attack_benchmark):\n    raise AssertionError\n"
     (tmp_path / "test_speed.py").write_text(text, encoding="utf-8")
-    ran = run(tmp_path, "-rs", "-p", "no:benchmark")
+    ran = forked(commands, tmp_path, "-rs", "-p", "no:benchmark")
     assert ran.code == 0 and "1 skipped" in ran.out
     assert "pip install pytest-benchmark" in " ".join(ran.out.split())
 
@@ -259,9 +278,9 @@ def test_an_unrelated_project_loads_nothing_heavy(tmp_path: Path) -> None:
     ],
 )
 def test_bad_options_are_told_before_anything_runs(
-    tmp_path: Path, arguments: tuple[str, ...], line: str
+    commands: Warm, tmp_path: Path, arguments: tuple[str, ...], line: str
 ) -> None:
-    ran = run(tmp_path, *arguments)
+    ran = forked(commands, tmp_path, *arguments)
     assert ran.code == 4
     assert line in ran.out and "Traceback" not in ran.out
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,7 @@ def detection(
     )
 
 
+@cache
 def many() -> Detection:
     """Eight detectors, twenty attacks, twenty-nine columns, and an attacker who knows."""
     names = (*STRENGTHS, "DeepFeatures", "QuantizedFeatures", "BayesianUncertainty", "Energy")

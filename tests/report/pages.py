@@ -6,6 +6,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -95,13 +96,19 @@ def known_numbers(run: Path) -> set[str]:
     # In a time such as 2026-11-27T00:12:09Z the letter hides the hour.
     found |= {n for name in ("audited", "reported") for n in re.findall(r"\d+", timings[name])}
     found.add(str(len(raw["flags"])))
+    return found | fixed_numbers()
+
+
+@cache
+def fixed_numbers() -> frozenset[str]:
+    """All numbers of the sources that hold fixed sentences, and those of sections."""
     fixed = [path.read_text(encoding="utf-8") for path in (PACKAGE / "templates").glob("*.j2")]
     for folder in ("text", "tables", "figures", "layout", "crosswalk"):
         fixed += [text for path in (PACKAGE / folder).glob("*.py") for text in strings(path)]
     assert len(fixed) > 300
     fixed += [path.read_text(encoding="utf-8") for path in PACKAGE.glob("crosswalk/texts/*.toml")]
     fixed += [f"{n} " for n in range(1, 10)]  # the numbers of sections
-    return found | {n for text in fixed for n in NUMBER.findall(text)}
+    return frozenset(n for text in fixed for n in NUMBER.findall(text))
 
 
 def strings(path: Path) -> Iterator[str]:

@@ -61,15 +61,16 @@ def test_subgroups_detectors_certificates_and_corruptions_are_parts() -> None:
     assert len(sex) == 3 * len((made.clean, *made.rows, *made.worst_cases))
     nearest = table[table["attack"] == "CarliniWagnerL2"]
     assert all(math.isnan(eps) for eps in nearest["eps"])
-    watched = report(detection=detected.many()).to_pandas()
+    found = detected.many()
+    watched = report(detection=found).to_pandas()
     scores = watched[watched["measure"].isin(("detector_paired_auc", "control_paired_auc"))]
-    known = [s for s in detected.many().detector_scores if s.paired_auc is not None]
+    known = [s for s in found.detector_scores if s.paired_auc is not None]
     assert len(scores) == len(known) and set(scores["subject"]) == {s.detector for s in known}
     assert set(scores["kind"]) == {"attack", "noise", "change"}
     fitted = {one for one in scores["fitted_on"] if one}
     assert "PGD, L∞ 1/255" in fitted
     controls = watched[watched["measure"] == "null_control_auc"]
-    assert len(controls) == len(detected.many().null_controls)
+    assert len(controls) == len(found.null_controls)
 
 
 def test_a_cell_of_a_notebook_shows_lead_verdicts_and_warnings() -> None:

@@ -50,8 +50,14 @@ def run(out: Path | None = None, **options: Any) -> Report:
     return audit(Classifier(trained(28), channels=1), cases(), **{**settings, **options})
 
 
-def test_the_report_tells_what_each_way_of_storing_leaves(tmp_path: Path) -> None:
-    report = run(tmp_path / "run")
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    out = tmp_path_factory.mktemp("survival") / "run"
+    return run(out), out
+
+
+def test_the_report_tells_what_each_way_of_storing_leaves(stored: tuple[Report, Path]) -> None:
+    report, _ = stored
     worst = {row.eps: row for row in report.worst_cases}
     assert [one.eps for one in report.survival] == pytest.approx(
         [v / 255 for v in (0.25, 1, 1.5, 8)]
@@ -73,16 +79,15 @@ def test_the_report_tells_what_each_way_of_storing_leaves(tmp_path: Path) -> Non
     assert small.jpeg_clean == large.jpeg_clean
 
 
-def test_a_run_with_and_without_a_directory_says_the_same(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    here, there = run(), run(out)
+def test_a_run_with_and_without_a_directory_says_the_same(stored: tuple[Report, Path]) -> None:
+    (there, out), here = stored, run()
     assert here.survival == there.survival == Report.load(out / "report.json").survival
     assert json.loads((out / "report.json").read_text())["survival"][0]["file_levels"] == 256
 
 
 def test_other_norms_and_curves_are_left_alone() -> None:
-    assert run(norm="L2", eps=[0.5]).survival == ()
-    assert run(cells="curve").survival == ()
+    assert run(norm="L2", eps=[0.5], attacks=["FGSM"]).survival == ()
+    assert run(cells="curve", attacks=["PGD"], eps=["1/255", "8/255"]).survival == ()
 
 
 def test_images_of_two_channels_are_no_jpeg() -> None:

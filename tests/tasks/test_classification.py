@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from robust.auditing import audit
@@ -24,9 +26,11 @@ def test_goals_with_several_classes() -> None:
 
 
 def test_a_miss_attacks_findings_only_and_a_false_alarm_the_others() -> None:
-    miss = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="miss")
-    alarm = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"], goal="false alarm")
-    both = audit(classifier(), phantoms(80), attacks=["PGD"], eps=["4/255"])
+    options: dict[str, Any] = {"attacks": ["PGD"], "eps": ["4/255"], "doubts": {"probe": False}}
+    miss = audit(classifier(), phantoms(40), **options, goal="miss")
+    alarm = audit(classifier(), phantoms(40), **options, goal="false alarm")
+    both = audit(classifier(), phantoms(40), **options)
+    assert miss.rows[0].attacked > 0 and alarm.rows[0].attacked > 0
     assert miss.rows[0].attacked + alarm.rows[0].attacked == both.rows[0].attacked
     assert miss.rows[0].scores.false_alarms is None and alarm.rows[0].scores.misses is None
     assert miss.rows[0].scores.misses == both.rows[0].scores.misses

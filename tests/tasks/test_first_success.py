@@ -22,7 +22,7 @@ def by_brightness() -> Segmenter:
 
 
 def run(cells: str) -> Report:
-    cases = open_cases("phantom:lesion", count=12, pixels=32)
+    cases = open_cases("phantom:lesion", count=8, pixels=32)
     return audit(
         by_brightness(),
         cases,

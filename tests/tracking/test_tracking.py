@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import http.server
+import json
 import logging
 import socket
 import sys
@@ -25,15 +26,19 @@ from robust.models import Classifier
 from robust.plan.load import load_plan, make_plan
 from robust.plan.public import public_plan
 from robust.plan.spec import TrackSpec
-from robust.records import Report
+from robust.records import FindingEntry, FindingsReport, Report
+from robust.report.formats.exchange.describe import content_digest
 from robust.report.numbers import reported_numbers
-from robust.tracking import require_tracking, track_report
+from robust.tracking import require_tracking, server, track_report
 from robust.tracking.contents import (
     MOST_NAME,
     tracked_metrics,
     tracked_parameters,
     tracked_tags,
 )
+from tests.cli.commands import Robust
+from tests.cli.conftest import here as here
+from tests.cli.conftest import robust as robust
 from tests.report.formats.exchanged import every_number
 from tests.report.hostile import NAMES
 
@@ -75,6 +80,12 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tracked]:
     from mlflow import MlflowClient
 
     yield Tracked(report, folder, spec, MlflowClient(spec.uri), said)
+
+
+@pytest.fixture
+def json_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the files are not what is looked at, one of them is written."""
+    monkeypatch.setattr(server, "FORMATS", ("json",))
 
 
 def test_mlflow_has_the_plan_every_number_and_its_ends(tracked: Tracked) -> None:
@@ -135,7 +146,7 @@ def test_the_same_audit_is_logged_once_and_with_cases_again(tracked: Tracked) ->
     assert {"report/outcomes.csv", "report/gallery/ward-7.png"} <= names
 
 
-def test_hostile_names_become_names_that_mlflow_takes(tracked: Tracked) -> None:
+def test_hostile_names_become_names_that_mlflow_takes(tracked: Tracked, json_alone: None) -> None:
     rows = tuple(
         dataclasses.replace(tracked.report.rows[1], attack=name) for name in NAMES.values()
     )
@@ -150,6 +161,89 @@ def test_hostile_names_become_names_that_mlflow_takes(tracked: Tracked) -> None:
     (run,) = dataclasses.replace(tracked, spec=spec).runs()
     assert len(run.data.metrics) == len(tracked_metrics(hostile))
     assert all(len(name) <= MOST_NAME for name in tracked_metrics(hostile))
+
+
+# --- several findings: `robust report --track` makes each a run of MLflow ---
+
+
+@pytest.fixture
+def several(json_alone: None) -> FindingsReport:
+    """In the folder `run`: two findings that were audited, and one that was not."""
+    made = every_number()
+    entries = (
+        FindingEntry("Edema", "edema"),
+        FindingEntry("Mass", "mass"),
+        FindingEntry("Hernia", "hernia", "no case has it in split test"),
+    )
+    reports = []
+    for number, entry in enumerate(entries[:2]):
+        accuracy = made.clean.scores.accuracy
+        assert accuracy is not None
+        scores = dataclasses.replace(
+            made.clean.scores, accuracy=dataclasses.replace(accuracy, value=accuracy.low)
+        )
+        clean = made.clean if number else dataclasses.replace(made.clean, scores=scores)
+        one = dataclasses.replace(made, title=f"Audit: {entry.finding}", clean=clean)
+        Path("run", entry.folder).mkdir(parents=True)
+        one.save(Path("run", entry.folder, "report.json"))
+        reports.append((entry, one))
+    found = FindingsReport("Audit", entries, tuple(reports))
+    found.save("run")
+    return found
+
+
+def test_each_finding_is_a_run_of_its_own(
+    tracked: Tracked, robust: Robust, several: FindingsReport
+) -> None:
+    track = ("--track", tracked.spec.uri, "--experiment", "several")
+    answer = robust("report", "run", *track)
+    assert answer.code == 0, answer.err
+    first, second, left = answer.out.splitlines()
+    assert first.startswith("Edema: Tracked: run ") and second.startswith("Mass: Tracked: run ")
+    assert left == "Not tracked: Hernia was not audited: no case has it in split test"
+    assert not Path("run/report.html").exists()  # nothing is written where nothing is asked for
+    spec = tracked.spec.model_copy(update={"experiment": "several"})
+    runs = {run.info.run_name: run for run in dataclasses.replace(tracked, spec=spec).runs()}
+    assert runs.keys() == {"Audit: Edema", "Audit: Mass"}
+    for _, report in several.reports:
+        tags = runs[report.title].data.tags
+        assert tags["robust.content"] == content_digest(report)
+        assert runs[report.title].info.run_id in answer.out
+
+    again = robust("report", "run", *track, "--json")
+    value = json.loads(again.out)
+    assert [line.split(":")[:2] for line in value["tracked"]] == [
+        ["Edema", " Tracked before"],
+        ["Mass", " Tracked before"],
+    ]
+    assert [one["finding"] for one in value["findings"]] == ["Edema", "Mass", "Hernia"]
+    one = json.loads(robust("report", "run/mass", *track, "--json").out)
+    assert one["tracked"][0].startswith("Tracked before: run ")
+
+
+def test_an_error_names_the_finding(
+    robust: Robust, several: FindingsReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    def second_fails(report: object, run: Path, spec: object) -> str:
+        told.append(run.name)
+        if len(told) == 2:
+            raise InputError("the tracking server does not answer")
+        return "Tracked: run 1"
+
+    monkeypatch.setattr("robust.tracking.track_report", second_fails)
+    track = ("--track", "sqlite:///mlflow.db")
+    answer = robust("report", "run", *track)
+    assert told == ["edema", "mass"] and answer.out == "Edema: Tracked: run 1\n"
+    assert answer.code == 2
+    assert answer.err == "robust: Mass: the tracking server does not answer\n"
+    told.clear()
+    assert (
+        robust("report", "run", *track, "--json").out == ""
+    )  # after an error nothing is on standard output
+    missing = robust("report", "gone", *track)
+    assert missing.code == 2 and "gone" in missing.err
 
 
 # --- where it fails ---
@@ -223,18 +317,18 @@ def test_an_unfinished_audit_is_not_tracked(tracked: Tracked) -> None:
 
 
 def test_a_run_of_mlflow_that_broke_off_counts_as_failed(
-    tracked: Tracked, monkeypatch: pytest.MonkeyPatch
+    tracked: Tracked, json_alone: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlflow import MlflowClient
 
     def full(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(MlflowClient, "log_artifacts", full)
     spec = tracked.spec.model_copy(update={"experiment": "broken"})
-    with pytest.raises(InputError, match="No space left on device"):
-        track_report(tracked.report, tracked.folder, spec)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_artifacts", full)
+        with pytest.raises(InputError, match="No space left on device"):
+            track_report(tracked.report, tracked.folder, spec)
     assert track_report(tracked.report, tracked.folder, spec).startswith("Tracked: ")
     states = [run.info.status for run in dataclasses.replace(tracked, spec=spec).runs()]
     assert sorted(states) == ["FAILED", "FINISHED"]

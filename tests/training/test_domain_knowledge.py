@@ -284,7 +284,7 @@ def test_masks_of_classes_move_with_their_images() -> None:
 # --- a start from a trained folder ---
 
 NETWORK = {"architecture": "timm:test_efficientnet", "pretrained": False, "size": 32}
-DATA = {"path": "phantom:dermoscopy", "count": 60, "pixels": 32}
+DATA = {"path": "phantom:dermoscopy", "count": 24, "pixels": 32}
 TRAINING = {"epochs": 1, "batch": 16}
 
 
@@ -302,7 +302,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_model(recipe(data=chest, network=given), home / "chest", device="cpu", progress=False)
     lungs = make_recipe(
         {
-            "data": {"path": "phantom:lungs", "count": 40, "pixels": 32},
+            "data": {"path": "phantom:lungs", "count": 12, "pixels": 32},
             "network": {
                 "architecture": "monai:UNet",
                 "pretrained": False,

@@ -82,8 +82,9 @@ def test_lungs_are_learnt_and_the_best_epoch_is_that_of_the_largest_dice(tmp_pat
 
 def test_a_training_that_was_killed_ends_with_the_same_weights(tmp_path: Path) -> None:
     how = recipe(
+        data={"count": 8},
         augmentation={"rotation": 20, "brightness": 0.2},
-        training={"epochs": 3, "average": 0.9, "repeats": 2},
+        training={"epochs": 2, "average": 0.9, "repeats": 2},
     )
     whole = run(tmp_path / "whole", how)
     with pytest.raises(BaseException):  # noqa: B017  (an interrupt, however it is passed on)
@@ -227,7 +228,7 @@ def test_volumes_of_different_sizes_are_learnt_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["pgd-at", "trades"])
 def test_hardened_training_is_chosen_by_dice_under_attack(tmp_path: Path, method: str) -> None:
     hard = {"method": method, "eps": "4/255", "steps": 2}
-    fitted = run(tmp_path, recipe(training={"epochs": 3}, adversarial=hard))
+    fitted = run(tmp_path, recipe(data={"count": 8}, adversarial=hard))
     robust = [row["val_robust_dice"] for row in fitted.history]
     assert fitted.best_epoch == 1 + int(np.argmax(robust))
     assert all(row["val_robust_dice"] <= row["val_dice"] for row in fitted.history)
@@ -331,6 +332,7 @@ def test_a_recipe_that_comes_with_the_package_builds_a_segmenter(name: str) -> N
 def test_what_is_refused_in_one_line(
     tables: dict[str, dict[str, Any]], said: str, tmp_path: Path
 ) -> None:
+    few = {**tables, "data": {"count": 4, **tables.get("data", {})}}
     with pytest.raises(InputError, match=said) as refused:
-        train_model(recipe(**tables), tmp_path / "m", device="cpu", progress=False)
+        train_model(recipe(**few), tmp_path / "m", device="cpu", progress=False)
     assert len(str(refused.value).splitlines()) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from robust.cases.duplicates.fingerprints import SIDE, Fingerprints, Floats, detail
-from robust.metrics.arrays import Mask
+from robust.metrics.arrays import Mask, Places
 
 CANDIDATES, CANDIDATE_CORRELATION = 8, 0.65
 """Most candidates of an image, and the least correlation of the coarse detail of a candidate."""
@@ -52,8 +53,8 @@ def near_duplicates(images: Fingerprints, others: Fingerprints | None = None) ->
     parts = [found]
     for start in range(0, len(candidates), _ALIGNED):
         part = candidates[start : start + _ALIGNED]
-        first, second = images.thumbnails(part[:, 0]), target.thumbnails(part[:, 1])
-        parts.append(part[same_picture(first, second)])
+        first, second = _Looks.of(images, part[:, 0]), _Looks.of(target, part[:, 1])
+        parts.append(part[_same_picture(first, second)])
     return _ascending(parts, within)
 
 
@@ -80,15 +81,50 @@ def _without(pairs: Pairs, known: Pairs) -> Pairs:
     return left
 
 
-def same_picture(first: Floats, second: Floats) -> Mask:
-    """Which pairs of thumbnails `(m, SIDE, SIDE)` show one picture."""
-    wanted = detail(second)
-    same: Mask = _agreement(detail(first), wanted) >= SAME_IN_PLACE
-    maps, alike = _align(_halved(first), _halved(second))
-    rows = np.flatnonzero(~same & (alike >= ALIGNED_CORRELATION))
+@dataclass(frozen=True)
+class _Looks:
+    """What is compared of each image, computed once an image: one is in many pairs."""
+
+    places: npt.NDArray[np.intp]
+    """`(m,)`: in the other arrays, the place of each image of m pairs."""
+    thumbnails: Floats
+    """`(n, SIDE, SIDE)`."""
+    fine: Floats
+    """Their detail."""
+    halved: Floats
+    """The thumbnails at half the resolution."""
+    coarse: Floats
+    """The detail of those."""
+    smooth: Floats
+    """The same, smoothed for the alignment."""
+
+    @classmethod
+    def of(cls, images: Fingerprints, rows: Places) -> _Looks:
+        """Of the images of these rows `(m,)`, some of them repeated."""
+        own, places = np.unique(rows, return_inverse=True)
+        thumbnails = images.thumbnails(own)
+        halved = _halved(thumbnails)
+        coarse = detail(halved)
+        return cls(places, thumbnails, detail(thumbnails), halved, coarse, _smoothed(coarse))
+
+    def take(self, pairs: npt.NDArray[np.intp]) -> _Looks:
+        """Of some of the pairs alone."""
+        return replace(self, places=self.places[pairs])
+
+
+def _same_picture(first: _Looks, second: _Looks) -> Mask:
+    """Which pairs show one picture."""
+    wanted = second.fine[second.places]
+    same: Mask = _agreement(first.fine[first.places], wanted) >= SAME_IN_PLACE
+    left = np.flatnonzero(~same)
+    if not len(left):
+        return same
+    maps, alike = _align(first.take(left), second.take(left))
+    near = alike >= ALIGNED_CORRELATION
+    rows = left[near]
     if not len(rows):
         return same
-    moved = detail(_moved(first[rows], maps[rows]))
+    moved = detail(_moved(first.thumbnails[first.places[rows]], maps[near]))
     same[rows] = _agreement(moved, wanted[rows]) >= SAME_MOVED
     return same
 
@@ -149,29 +185,36 @@ def _correlation(first: Floats, second: Floats) -> Floats:
     return np.where(neither, np.float32(1), found)
 
 
-def _align(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+def _align(first: _Looks, second: _Looks) -> tuple[Floats, Floats]:
     """The affine maps `(m, 6)` that bring the detail of first thumbnails nearest to the second.
 
     With them the correlation `(m,)` of the details once they are aligned.
     """
-    wanted = detail(second)
-    target = gaussian_filter(wanted, (0, 0.7, 0.7))
-    side = first.shape[1]
+    thumbnails, smooth = first.halved[first.places], first.smooth[first.places]
+    wanted, target = second.coarse[second.places], second.smooth[second.places]
+    side = thumbnails.shape[1]
     x, y = _grid(side)
     limits = np.array([MOST_STRETCH, MOST_STRETCH, MOST_SHIFT] * 2, np.float32)
-    maps = np.zeros((len(first), 6), np.float32)
-    shown = detail(first)
-    for _ in range(STEPS):
-        smooth = gaussian_filter(shown, (0, 0.7, 0.7))
+    maps = np.zeros((len(thumbnails), 6), np.float32)
+    shown = first.coarse[first.places]
+    for number in range(STEPS):
+        if number:
+            smooth = _smoothed(shown)
         dy, dx = np.gradient(smooth, 2 / side, axis=(1, 2))
-        slopes = np.stack([dx * x, dx * y, dx, dy * x, dy * y, dy], 1).reshape(len(first), 6, -1)
-        missing = (target - smooth).reshape(len(first), -1, 1)
+        slopes = np.stack([dx * x, dx * y, dx, dy * x, dy * y, dy], 1)
+        slopes = slopes.reshape(len(thumbnails), 6, side * side)
+        missing = (target - smooth).reshape(len(thumbnails), side * side, 1)
         square = slopes @ slopes.transpose(0, 2, 1)
         ridge = 1e-3 * (1 + np.trace(square, axis1=1, axis2=2))[:, None, None]
         step = np.linalg.solve(square + ridge * np.eye(6), slopes @ missing)[..., 0]
         maps = np.clip(maps + step, -limits, limits).astype(np.float32)
-        shown = detail(_moved(first, maps))
+        shown = detail(_moved(thumbnails, maps))
     return maps, _correlation(shown, wanted)
+
+
+def _smoothed(details: Floats) -> Floats:
+    found: Floats = gaussian_filter(details, (0, 0.7, 0.7))
+    return found
 
 
 def _moved(thumbnails: Floats, maps: Floats) -> Floats:

@@ -10,7 +10,9 @@ import copy
 import logging
 import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +52,23 @@ READABLE = (
     "Flatten, Dropout, Identity, sums, concatenation and reshaping"
 )
 aten = torch.ops.aten
+_kept: ContextVar[dict[tuple[Adapter, tuple[int, ...]], NetworkGraph] | None] = ContextVar(
+    "_kept", default=None
+)
+"""Graphs that were read, by network and shape of its images; None outside of `reading_once`."""
+
+
+@contextmanager
+def reading_once() -> Iterator[None]:
+    """Within it a network is read once for images of a shape, and must not be changed.
+
+    To export one takes longer than many a bound.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def read_network(model: Adapter, shape: tuple[int, ...]) -> NetworkGraph:
@@ -67,9 +86,15 @@ def read_network(model: Adapter, shape: tuple[int, ...]) -> NetworkGraph:
             "bounds concern logits, and the network gives probabilities: have it return what comes "
             "before its softmax or sigmoid, and set head in [model] to softmax or sigmoid"
         )
+    kept = _kept.get()
+    if kept is not None and (model, shape) in kept:
+        return kept[model, shape]
     kinds = {tensor.dtype for tensor in model.parameters()} or {torch.float32}
     unit = max(torch.finfo(kind).eps for kind in kinds) / 2
-    return NetworkGraph(tuple(_Reading(_exported(model, shape), shape).nodes), unit)
+    graph = NetworkGraph(tuple(_Reading(_exported(model, shape), shape).nodes), unit)
+    if kept is not None:
+        kept[model, shape] = graph
+    return graph
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
 import matplotlib
 from matplotlib.axes import Axes as Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Figure
 
 from robust.records import Estimate
@@ -49,10 +51,12 @@ class ReportFigure:
         `narrow`: the panels below each other and the legend under them, for a phone.
         """
         file = io.StringIO()
-        meta = {"Date": None, "Creator": None}
         with matplotlib.rc_context({"svg.hashsalt": self.name, "svg.fonttype": "path"}):
             figure = narrowed(self.draw()) if narrow else self.draw()
-            _save(figure, file, format="svg", metadata=meta, transparent=themed)
+            for patch in (figure.patch, *(axes.patch for axes in figure.axes)) if themed else ():
+                patch.set(facecolor="none", edgecolor="none")
+            canvas = FigureCanvasSVG(figure)
+            _print(canvas.print_svg, file, metadata={"Date": None, "Creator": None})
         svg = file.getvalue()
         if not themed:
             return svg
@@ -63,15 +67,18 @@ class ReportFigure:
     def png(self, dots: int = 200) -> bytes:
         """PNG file on white, at `dots` per inch."""
         data = io.BytesIO()
-        _save(self.draw(), data, format="png", dpi=dots, metadata={"Software": None})
+        figure = self.draw()
+        figure.set_dpi(dots)
+        _print(FigureCanvasAgg(figure).print_png, data, metadata={"Software": None})
         return data.getvalue()
 
 
-def _save(figure: Figure, file: IO[Any], **options: Any) -> None:
+def _print(draw: Callable[..., None], file: IO[Any], metadata: Mapping[str, None]) -> None:
+    """By the canvas itself: `Figure.savefig` would draw all twice, once for the layout alone."""
     with warnings.catch_warnings():
         # A name in a script that the font lacks shows boxes; the tables have it in full.
         warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
-        figure.savefig(file, **options)
+        draw(file, metadata=metadata)
 
 
 def narrowed(figure: Figure) -> Figure:

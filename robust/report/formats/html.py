@@ -54,13 +54,18 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def render_html(
-    report: Report, order: Order = standard, pictures: Mapping[str, bytes] = _NO_PICTURES
+    report: Report,
+    order: Order = standard,
+    pictures: Mapping[str, bytes] = _NO_PICTURES,
+    *,
+    phone: bool = True,
 ) -> str:
     """The page as text; every name is escaped, and only the page's own script runs.
 
     `pictures` are the PNG files of the gallery by name; if one is missing there is no gallery.
+    `phone`: whether each figure is there for a narrow screen as well, which paper never shows.
     """
-    return render_page(make_document(report, order), pictures)
+    return render_page(make_document(report, order), pictures, phone=phone)
 
 
 def render_summary(report: Report) -> str:
@@ -80,7 +85,9 @@ def render_summary(report: Report) -> str:
     )
 
 
-def render_page(document: Document, pictures: Mapping[str, bytes] = _NO_PICTURES) -> str:
+def render_page(
+    document: Document, pictures: Mapping[str, bytes] = _NO_PICTURES, *, phone: bool = True
+) -> str:
     """The page of any document, as `render_html`."""
     script = _read("page.js")
     return (
@@ -94,6 +101,7 @@ def render_page(document: Document, pictures: Mapping[str, bytes] = _NO_PICTURES
             script=Markup(script),
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
             pictures={name: _data_address(png) for name, png in pictures.items()},
+            phone=phone,
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from robust.records import Flag, Report
@@ -25,6 +25,7 @@ from robust.report.layout.standard import standard
 from robust.report.tables.model import Table, row_texts
 from robust.report.text.format import counted, flat, plain
 
+_NUMBERS = re.compile(r"[-\d.,/ \[\]%–]+")  # noqa: RUF001
 _MARKS = re.compile(r"([\\|*_`\[\]#~$])")
 _TITLED = (
     *("difficulty", "sizes", "detectors", "adaptive", "heat-matched", "selection"),
@@ -51,10 +52,9 @@ def render_markdown(report: Report, order: Order = standard) -> str:
 def render_text(document: Document) -> str:
     """Any document, as `render_markdown`."""
     for rows in ROWS:
-        pieces = _pieces(document, rows)
-        if sum(len(piece.text) + 2 for piece in pieces) < MOST:
+        if (pieces := _whole(_pieces(document, rows))) is not None:
             return _joined(pieces)
-    return _joined(_fitting(pieces))
+    return _joined(_fitting([*_pieces(document, ROWS[-1])]))
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,17 @@ class _Piece:
 
 def _joined(pieces: Iterable[_Piece]) -> str:
     return "\n\n".join(piece.text for piece in pieces) + "\n"
+
+
+def _whole(pieces: Iterable[_Piece]) -> list[_Piece] | None:
+    """All of them; None where they do not fit into `MOST`, and then the rest is not made."""
+    kept: list[_Piece] = []
+    length = 0
+    for piece in pieces:
+        kept.append(piece)
+        if (length := length + len(piece.text) + 2) >= MOST:
+            return None
+    return kept
 
 
 def _fitting(pieces: Sequence[_Piece]) -> list[_Piece]:
@@ -92,7 +103,7 @@ def _left_out(what: str) -> str:
     return f"*Left out here, where space is short: {escape_markdown(what)}. {WHERE}*"
 
 
-def _pieces(document: Document, rows: int) -> list[_Piece]:
+def _pieces(document: Document, rows: int) -> Iterator[_Piece]:
     """Everything in order; of tables at most `rows` rows."""
     head = [f"# {escape_markdown(document.title)}", escape_markdown(document.subtitle)]
     head.append(" ".join(escape_markdown(sentence) for sentence in document.lead))
@@ -100,13 +111,15 @@ def _pieces(document: Document, rows: int) -> list[_Piece]:
         names = ", ".join(escape_markdown(plain(flag.name)) for flag in document.flags)
         head.append(f"**Warnings:** {names}.")
     head.append("\n".join(_fact(name, texts) for name, texts in document.facts))
-    pieces = [_Piece(text) for text in head]
+    yield from map(_Piece, head)
     for section in document.sections:
-        blocks = [text for block in section.blocks if (text := _block(block, rows))]
-        if blocks:
-            pieces.append(_Piece(f"## {section.title}", section.title))
-            pieces += [_Piece(text, section.title) for text in blocks]
-    return pieces
+        titled = False
+        for block in section.blocks:
+            if text := _block(block, rows):
+                if not titled:
+                    yield _Piece(f"## {section.title}", section.title)
+                titled = True
+                yield _Piece(text, section.title)
 
 
 def _fact(name: str, texts: Sequence[str]) -> str:
@@ -174,7 +187,7 @@ def _escaped(lines: Iterable[Sequence[str]]) -> list[list[str]]:
 
 def _cell(text: str) -> str:
     """Numbers and intervals stay as they are; names are escaped."""
-    return text if re.fullmatch(r"[-\d.,/ \[\]%–]+", text) else escape_markdown(text)  # noqa: RUF001
+    return text if _NUMBERS.fullmatch(text) else escape_markdown(text)
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> str:

@@ -31,8 +31,6 @@ _QUIET = (
     "--host-resolver-rules=MAP * ~NOTFOUND",
     *("--no-pdf-header-footer", "--virtual-time-budget=10000"),
 )
-_NARROW = re.compile(r'<svg aria-hidden="true" class="narrow".*?</svg>', re.DOTALL)
-"""The drawing of a figure for a phone, which no paper shows."""
 _SHADED = re.compile(r'(?:class="(above|below)[^"]*" )?style="--share: ([0-9.]+)"')
 _SHADES = {"below": "230, 120, 20"}
 _SHADE = "0, 114, 178"
@@ -41,6 +39,8 @@ _FIGURE_COLOURS = re.compile(r"--figure-(\d): (#[0-9a-f]+);")
 
 def print_page(page: str) -> bytes:
     """The PDF of a page that loads nothing, on A4 as its style for print says.
+
+    The page is rendered with `phone=False`: WeasyPrint would print figures for a phone as well.
 
     A browser of `BROWSERS` is asked first: it is quicker, and lays out what WeasyPrint cannot.
     InputError where there is neither, or both fail.
@@ -99,7 +99,7 @@ def plain_page(page: str) -> str:
         page = page.replace(f"var(--figure-{number})", colour)
     layout = (files("robust.report") / "templates" / "plain.css").read_text(encoding="utf-8")
     page = page.replace("</style>", f"{layout}</style>", 1)
-    return _SHADED.sub(_shaded, _NARROW.sub("", page))
+    return _SHADED.sub(_shaded, page)
 
 
 def _shaded(found: re.Match[str]) -> str:

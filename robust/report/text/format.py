@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections.abc import Sequence
 
 from robust.records import AttackResult, Estimate, Report
@@ -19,13 +19,13 @@ FALSE_ALARM_RATE = "0.05"
 """The false-alarm rate of detectors that sentences speak of, as a key of the records."""
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-_DIRECTIONS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], _UNKNOWN)
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn text around, and halves of characters."""
 
 
 def flat(text: object) -> str:
     """Text on one line; characters that move a cursor or change the direction become U+FFFD."""
-    line = " ".join(str(text).split()).translate(_DIRECTIONS)
-    return "".join(_UNKNOWN if unicodedata.category(c) in ("Cc", "Cs") else c for c in line)
+    return _UNSHOWN.sub(_UNKNOWN, " ".join(str(text).split()))
 
 
 def plain(text: object) -> str:

@@ -47,6 +47,7 @@ FAST: dict[str, dict[str, Any]] = {
     **{key: {"steps": 6} for key in ("APGD", "CosPGD", "MarginPGD", "PGD", "SegPGD")},
     **{name: fields for name, fields in QUICK.items() if name in OTHERS},
     "ALMAProx": {"steps": 20, "bisections": 2},
+    "APGDL1": {"steps": 12},
     "AutoAttack": {"steps": 3, "queries": 20},
     "CheapestPixels": {"rounds": 1, "bisections": 3},
     "SEA": {"steps": 9},

@@ -20,7 +20,7 @@ def test_two_classes_make_one_attack_of_two(
     norm: str, targeted: bool, keep: str, start: str
 ) -> None:
     """Cross-entropy and margin: called the same for two classes, and measured to be the same."""
-    by_entropy = PGD(start=start, keep=keep, loss="cross_entropy", restarts=2)
+    by_entropy = PGD(8, start=start, keep=keep, loss="cross_entropy", restarts=2)
     by_margin = dataclasses.replace(by_entropy, loss="margin")
     threat = ThreatModel(norm, EPS[norm])
     for classes, same in ((2, True), (3, False)):

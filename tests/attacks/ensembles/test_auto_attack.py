@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
 import torch
@@ -34,6 +35,7 @@ class Rounded(nn.Module):
         return (8 * x).round() / 8
 
 
+@cache
 def patterns() -> tuple[nn.Module, Tensor, Tensor]:
     """Noisy patterns of 12 x 12 pixels, one a class, and a network that reads them right."""
     generator = torch.Generator().manual_seed(0)
@@ -88,10 +90,10 @@ def test_a_hopeless_black_box_ends() -> None:
     for reached in (-math.inf, math.inf):
         counted = Counted(model)
         known = torch.full((len(x),), reached)
-        Square(2000).search(counted, x, y, threat, streams(x), None, known)
+        Square(1000).search(counted, x, y, threat, streams(x), None, known)
         queries[reached] = counted.passes / len(x)
-    assert queries[-math.inf] > 1500  # ahead of any gradient: in full, successes apart
-    assert queries[math.inf] < 700
+    assert queries[-math.inf] > 750  # ahead of any gradient: in full, successes apart
+    assert queries[math.inf] < 350
 
 
 def test_fab_ends_where_it_is_near_enough_or_will_not_be() -> None:

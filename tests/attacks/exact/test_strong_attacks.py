@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import cache
 
@@ -18,8 +19,16 @@ from robust.models.classifier import Classifier
 from tests.toys import Linear, exact_eps, fit, fooled, linear_cases, predicted
 
 NORMS = ("Linf", "L2")
-BOXES = [pytest.param("free", marks=pytest.mark.slow), "binding"]
 STANDARD = AutoAttack(steps=30, queries=30)
+QUICK = ((2, "binding", "L2"), (3, "binding", "Linf"))
+"""Classes, box and norm at every change: two classes and more are other stages of an ensemble."""
+on_linear_models = pytest.mark.parametrize(
+    ("classes", "box", "norm"),
+    [
+        pytest.param(*one, marks=[] if one in QUICK else pytest.mark.slow)
+        for one in itertools.product((2, 3, 7), ("free", "binding"), NORMS)
+    ],
+)
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 
 
@@ -44,10 +53,9 @@ def linear(classes: int, box: str, norm: str) -> tuple[Linear, Tensor, Tensor, T
 def disagreements(
     attack: Attack, model: nn.Module, x: Tensor, y: Tensor, norm: str, exact: Tensor
 ) -> int:
-    """Cases judged unlike the truth, at sizes over the whole range and just beside single cases."""
-    order = exact.sort().values
-    sizes = [float(order[i]) * (1 + s) for i in (3, len(x) // 2) for s in (-1e-4, 1e-4)]
-    sizes.append(float(exact.quantile(0.8)))
+    """Cases judged unlike the truth, just beside the middle one and where most have fallen."""
+    middle = float(exact.sort().values[len(x) // 2])
+    sizes = [middle * (1 - 1e-4), middle * (1 + 1e-4), float(exact.quantile(0.8))]
     wrong = 0
     for eps in sizes:
         x_adv = attack(model, x, y, ThreatModel(norm, eps), streams(x))
@@ -56,20 +64,16 @@ def disagreements(
     return wrong
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("box", BOXES)
-@pytest.mark.parametrize("classes", [2, 3, pytest.param(7, marks=pytest.mark.slow)])
+@on_linear_models
 def test_robust_accuracy_of_a_linear_model(classes: int, box: str, norm: str) -> None:
     model, x, y, exact = linear(classes, box, norm)
     assert disagreements(STANDARD, model, x, y, norm, exact) == 0
 
 
+@on_linear_models
 @pytest.mark.parametrize(
     "attack", [FMN(), FAB(restarts=2), MinimumNormEnsemble()], ids=lambda a: type(a).__name__
 )
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("box", BOXES)
-@pytest.mark.parametrize("classes", [2, 3, 7])
 def test_minimum_distance_of_a_linear_model(
     attack: Attack, classes: int, box: str, norm: str
 ) -> None:
@@ -178,7 +182,7 @@ def verified(classes: int, seed: int) -> tuple[OneHidden, Tensor, Tensor, Tensor
 )
 @pytest.mark.parametrize("classes", [2, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 7))])
 def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
-    """To the case, at sizes over the whole range; those within 1e-5 of the boundary apart."""
+    """To the case; those within 1e-5 of the boundary apart."""
     model, x, y, exact = verified(classes, seed)
     reachable = exact.isfinite()
     x, y, exact = x[reachable], y[reachable], exact[reachable]
@@ -187,7 +191,7 @@ def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("classes", [2, 3, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("classes", [2, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 7))])
 def test_minimum_distance_of_a_relu_network(classes: int, seed: int) -> None:
     """Never below the solver's; at it, within 1 %, for most."""
     model, x, y, exact = verified(classes, seed)

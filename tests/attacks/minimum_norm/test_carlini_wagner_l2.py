@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -14,9 +15,18 @@ from tests.toys import Linear, Then, exact_eps, fooled, linear_cases, patterns
 BOXES = ("free", "binding")
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16)])
-@pytest.mark.parametrize("box", BOXES)
+QUICK = (("free", (3, 16, 16), torch.float64), ("binding", (1, 8, 8), torch.float32))
+
+
+@pytest.mark.parametrize(
+    ("box", "shape", "dtype"),
+    [
+        pytest.param(*one, marks=[] if one in QUICK else pytest.mark.slow)
+        for one in itertools.product(
+            BOXES, ((1, 8, 8), (3, 16, 16)), (torch.float32, torch.float64)
+        )
+    ],
+)
 def test_carlini_wagner_finds_the_nearest(
     box: str, shape: tuple[int, int, int], dtype: torch.dtype
 ) -> None:
@@ -39,8 +49,10 @@ BENT = {
 }
 
 
-@pytest.mark.parametrize("bend", BENT)
-@pytest.mark.parametrize("box", BOXES)
+@pytest.mark.parametrize(
+    "bend", [pytest.param(one, marks=pytest.mark.slow if one == "z^5" else []) for one in BENT]
+)
+@pytest.mark.parametrize("box", [pytest.param("free", marks=pytest.mark.slow), "binding"])
 def test_carlini_wagner_finds_the_nearest_of_bent_logits(box: str, bend: str) -> None:
     """The boundary stays where it was; the gradient vanishes there, or grows without bound.
 

@@ -8,7 +8,7 @@ Foolbox always takes part; torchattacks, ART and adv-lib where they are installe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -183,11 +183,13 @@ def paired(network: Network, peer: str, name: str, eps: float, seed: int) -> tup
     return theirs, ours
 
 
-def over_seeds(network: Network, peer: str, name: str, sizes: list[float]) -> None:
+def over_seeds(
+    network: Network, peer: str, name: str, sizes: list[float], seeds: Sequence[int] = SEEDS
+) -> None:
     """At each eps and seed, no peer breaks more than one case that ours misses."""
     some = False
     for eps in sizes:
-        for seed in SEEDS if name in RANDOM else range(1):
+        for seed in seeds if name in RANDOM else range(1):
             theirs, ours = paired(network, peer, name, eps, seed)
             assert int((theirs & ~ours).sum()) <= 1
             some |= 0 < int(ours.sum()) < len(ours)
@@ -201,7 +203,7 @@ def sizes_of(name: str, linf: list[float], l2: list[float]) -> list[float]:
 @pytest.mark.parametrize("name", OURS)
 @pytest.mark.parametrize("peer", PEERS)
 def test_phantoms(peer: str, name: str) -> None:
-    over_seeds(phantoms(), peer, name, sizes_of(name, [4 / 255], [0.2]))
+    over_seeds(phantoms(), peer, name, sizes_of(name, [4 / 255], [0.2]), SEEDS[:3])
 
 
 @pytest.mark.slow

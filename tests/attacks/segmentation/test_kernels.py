@@ -80,10 +80,10 @@ def test_no_pixel_turns_below_its_own_radius() -> None:
     for seed in range(KERNELS):
         model, x, y, _, _ = kernel_cases(seed)
         matrix = kernel_matrix(model.kernel[0, 0].numpy(), SHAPE)
-        for case in range(CASES):
+        for case in range(3):
             true = labels_of(y[case]) == 1
             radius = kernel_radii(matrix, model.bias, x[case].flatten().numpy(), true)
-            for eps in np.sort(radius[radius > 0])[:3] * (1 - 1e-6):
+            for eps in np.sort(radius[radius > 0])[:2] * (1 - 1e-6):
                 threat = ThreatModel("Linf", float(eps))
                 own = x[[case]], y[[case]], threat, streams(1)
                 wrong = labels_of(model(SegPGD()(model, *own)).argmax(1)[0] == 1) != true

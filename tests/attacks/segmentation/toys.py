@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,9 @@ class Pointwise(nn.Module):
         return torch.cat([torch.zeros_like(z), z], 1) if self.two_logits else z
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PointwiseCases:
-    """Cases of one linear segmenter."""
+    """Cases of one linear segmenter; no test may change them."""
 
     model: Pointwise
     x: Tensor
@@ -58,6 +59,7 @@ def scores_of(predicted: Tensor, y: Tensor, structure: int = 1) -> Scores:
     return Scores.of(labels_of(predicted) == structure, labels_of(y) == structure)
 
 
+@cache
 def pointwise_cases(
     n: int,
     seed: int,

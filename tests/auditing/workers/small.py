@@ -17,7 +17,7 @@ def write_plans(folder: Path) -> Path:
     text = (folder / "plan.toml").read_text("utf-8")
     long = text.replace("[detection]", "[doubts]\nprobe = false\n[detection]")
     (folder / "long.toml").write_text(long.replace("[[attacks]]", CURVES, 1), "utf-8")
-    short = text.split("[[detectors]]")[0] + "\n[doubts]\nprobe = false\n"
+    short = text.split("[[detectors]]")[0] + "\n[doubts]\nprobe = false\n[report]\ngallery = 0\n"
     (folder / "short.toml").write_text(short, "utf-8")
     return folder
 

@@ -290,6 +290,8 @@ def test_no_word_of_a_file_reaches_an_output(
         "1/255",
         "--size",
         "40",
+        "--set",
+        "doubts.probe=false",
     ]
     plan = tmp_path / "plan.toml"
     plan.write_text(

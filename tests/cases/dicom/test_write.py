@@ -212,10 +212,16 @@ def test_the_validator_finds_no_error(kind: str, tmp_path: Path) -> None:
 
 
 FILES = sorted(SHARED.glob("*.dcm")) or [Path("absent")]
+LARGE = ("pydicom-data__RG1_J2KI", "fo-dicom__OutOfBoundsOverlay")
+"""As others are but for their millions of pixels: JPEG 2000, which RG3_J2KI is too, and plain."""
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real files are not there")
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow) if p.stem in LARGE else p for p in FILES],
+    ids=lambda p: p.stem,
+)
 def test_real_files(path: Path, tmp_path: Path) -> None:
     frame = Frame(path)
     try:

@@ -44,7 +44,10 @@ def test_shape_type_and_range(modality: str, size: int) -> None:
     assert np.ptp(image) > 100, "the image uses too little of the grey scale to show anything"
 
 
-@each_modality
+@pytest.mark.parametrize(
+    "modality",
+    [m if m == "chest_xray" else pytest.param(m, marks=pytest.mark.slow) for m in MODALITIES],
+)
 def test_largest_size_is_drawn(modality: str) -> None:
     assert phantom(modality, True, 0, 1024).shape[:2] == (1024, 1024)
 

@@ -26,12 +26,12 @@ def opened(root: Path, text: str | bytes, **options: Any) -> Cases:
 
 
 def test_columns_that_nobody_names_cost_nothing(tmp_path: Path) -> None:
-    count = 200_000
+    count = 60_000
     names = "".join(f",c{i}" for i in range(count))
     text = "\n".join([LINES[0] + names, *(line + ",1" * count for line in LINES[1:])])
     began = time.process_time()
     assert len(opened(tmp_path, text)) == 2
-    assert len(open_cases(tmp_path, where="c0 == 1 and c199999 == 1")) == 2
+    assert len(open_cases(tmp_path, where=f"c0 == 1 and c{count - 1} == 1")) == 2
     for wrong in ({"where": "nope > 1"}, {"label": "lable"}, {"subgroups": ("c0x",)}):
         with pytest.raises(InputError) as refused:
             open_cases(tmp_path, **wrong)

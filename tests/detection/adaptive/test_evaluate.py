@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from detectors import DeepFeatures
 from robust.auditing import audit
 from robust.engine.run_memory import ADAPTIVE
 from robust.engine.run_store import RunStore
@@ -15,22 +16,24 @@ from robust.records import Detection, Report
 from tests.detection.runs import NEAREST, cases
 from tests.engine.nets import trained
 
-CASES = 20
+CASES = 12
 LABELS = ["KernelDensity", "DeepFeatures", "Energy"]
+FEW_TREES = DeepFeatures(trees=5)
+"""A forest is fitted fifty times."""
 
 
-def run(**options: Any) -> Report:
+def run(count: int = 80, **options: Any) -> Report:
     settings: dict[str, Any] = {
         "attacks": ["PGD"],
         "eps": ["8/255"],
-        "detectors": LABELS,
-        "reference": cases(120, "train"),
-        "detection": {"adaptive": CASES, "adaptive_steps": 10},
+        "detectors": ["KernelDensity", FEW_TREES, "Energy"],
+        "reference": cases(80, "train"),
+        "detection": {"adaptive": CASES, "adaptive_steps": 8},
         "doubts": {"probe": False},
         "device": "cpu",
         "gallery": 0,
     }
-    return audit(Classifier(trained(28), channels=1), cases(80), **{**settings, **options})
+    return audit(Classifier(trained(28), channels=1), cases(count), **{**settings, **options})
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +119,9 @@ def test_none_comes_unasked_or_without_a_bound() -> None:
         {"detection": {"adaptive": 0}},
         {"attacks": [NEAREST]},
     ):
-        detection = run(detectors=["Energy"], **options).detection
+        detection = run(40, detectors=["Energy"], **options).detection
         assert detection is not None and detection.adaptive == ()
+        assert detection.image_sets[0].cases
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from robust.cases import Cases, open_cases
 from robust.cases.images import as_png
 from robust.errors import InputError
 from robust.progress import Progress
-from tests.engine.nets import classifier
+from tests.engine.nets import BRIEF, classifier
 
 
 def write(path: Path, seed: int) -> None:
@@ -29,7 +29,7 @@ def folder(base: Path, count: int = 6) -> Path:
 
 
 def run(cases: Cases, out: Path, **more: Progress) -> None:
-    audit(classifier(), cases, attacks=["FGSM"], eps=["4/255"], chunk=2, out=out, gallery=0, **more)
+    audit(classifier(), cases, attacks=["FGSM"], eps=["4/255"], chunk=2, out=out, **BRIEF, **more)
 
 
 def test_a_changed_file_is_named_and_nothing_of_it_is_stored(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from robust.engine.identity.networks import require_same_network
 from robust.engine.run_store import CleanPrediction
 from robust.errors import InputError
 from robust.models import Classifier, prepare
-from tests.engine.nets import phantoms, small, smooth
+from tests.engine.nets import BRIEF, phantoms, small, smooth
 from tests.tasks.questions import classification
 
 STATE = small().state_dict()
@@ -75,17 +75,14 @@ def test_outputs_that_depend_on_the_batch_are_compared_in_the_batches_of_the_run
 def test_a_random_network_that_predicted_by_means_of_passes_goes_on(tmp_path: Path) -> None:
     for _ in range(2):
         noisy = Classifier(Changed(noise=0.1), channels=1, head="softmax")
-        off = {"probe": False}
-        audit(
-            noisy, phantoms(8), attacks=["FGSM"], eps=["4/255"], out=tmp_path, gallery=0, doubts=off
-        )
+        audit(noisy, phantoms(8), attacks=["FGSM"], eps=["4/255"], out=tmp_path, **BRIEF)
 
 
 def test_a_run_is_not_continued_with_other_code(tmp_path: Path) -> None:
     def run(model: nn.Module) -> None:
         model.load_state_dict(STATE)
         wrapped = Classifier(model, channels=1, head="softmax")
-        audit(wrapped, phantoms(8), attacks=["FGSM"], eps=["4/255"], out=tmp_path, gallery=0)
+        audit(wrapped, phantoms(8), attacks=["FGSM"], eps=["4/255"], out=tmp_path, **BRIEF)
 
     run(small())
     with pytest.raises(InputError, match="computes something else than when this run began"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from robust.auditing import audit
 from robust.engine.run_memory import START
 from robust.engine.run_store import RunStore
 from robust.records import Report
-from tests.engine.nets import classifier, phantoms
+from tests.engine.nets import BRIEF, classifier, phantoms
 
 
 def test_a_run_goes_on_with_its_threads_and_names_the_version_it_began_with(
@@ -24,9 +25,8 @@ def test_a_run_goes_on_with_its_threads_and_names_the_version_it_began_with(
         seen.append(torch.get_num_threads())
 
     def run() -> Report:
-        return audit(
-            classifier(), phantoms(8), attacks=["FGSM"], out=tmp_path, gallery=0, progress=watch
-        )
+        options: dict[str, Any] = {"attacks": ["FGSM"], "eps": ["4/255"], **BRIEF}
+        return audit(classifier(), phantoms(8), out=tmp_path, progress=watch, **options)
 
     before = torch.get_num_threads()
     first = run()

@@ -20,8 +20,11 @@ NETWORKS = {
     "torchvision mobilenet_v2": (lambda: torchvision.models.mobilenet_v2(num_classes=3), 52),
     "timm resnet18": (lambda: timm.create_model("resnet18", num_classes=3), 20),
     "timm efficientnet_b0": (lambda: timm.create_model("efficientnet_b0", num_classes=3), 49),
-    "torchvision densenet121": (lambda: torchvision.models.densenet121(num_classes=3), 59),
-    "timm vit_tiny": (lambda: timm.create_model("vit_tiny_patch16_224", num_classes=3), 0),
+    "torchvision densenet": (
+        lambda: torchvision.models.DenseNet(8, (2, 3), num_init_features=16, num_classes=3),
+        6,
+    ),
+    "timm vit_tiny": (lambda: timm.create_model("vit_tiny_patch16_224", depth=2, num_classes=3), 0),
 }
 
 

@@ -260,17 +260,20 @@ def test_several_outputs_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "two.keras", "has 2 outputs")
 
 
-def test_a_grades_network_of_a_third_party_reaches_its_accuracy(data: Path) -> None:
+@pytest.mark.parametrize("count", [64, pytest.param(400, marks=pytest.mark.slow)])
+def test_a_grades_network_of_a_third_party_reaches_its_accuracy(data: Path, count: int) -> None:
     file = data / "models_more" / "classifiers" / "retinamnist64_cnn.keras"
     classifier = load_classifier(file=file, interpolation="bilinear")
     arrays = np.load(data / "medmnist" / "retinamnist.npz")
-    x = torch.from_numpy(arrays["test_images"]).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(arrays["test_images"][:count]).permute(0, 3, 1, 2).float() / 255
     ready = prepare(classifier, images=x[:32])
     assert ready.head == "probabilities"
     with torch.no_grad():
         said = ready(x).argmax(1)
-    right = said.numpy() == arrays["test_labels"].ravel()
-    assert right.mean() == pytest.approx(0.53, abs=0.01)
+    right = said.numpy() == arrays["test_labels"][:count].ravel()
+    # On all images its makers' accuracy; on fewer, within three standard errors of it.
+    within = 0.01 if count == 400 else 3 * (0.25 / count) ** 0.5
+    assert right.mean() == pytest.approx(0.53, abs=within)
     assert set(said.tolist()) == {0, 2, 3}
     noise = torch.rand(16, 3, 28, 28, generator=torch.Generator().manual_seed(1))
     assert gradient_error(ready, 0.4 * x[:16] + 0.5 * noise) < 1e-3  # black areas are kinks

@@ -17,6 +17,7 @@ from robust.errors import InputError
 from robust.models import Classifier, Segmenter, prepare
 from robust.models.acceleration.accelerate import float32_copy
 from robust.models.acceleration.low_precision import low_precision_copy
+from robust.records import Report
 from tests.diagnostics.defects import Detached
 from tests.engine.nets import phantoms, trained
 from tests.toys import fooled, linear_cases
@@ -121,18 +122,28 @@ class JPEGInput(Squeeze):
     """Found by its name."""
 
 
+OPTIONS: dict[str, Any] = {
+    "attacks": ["BIM"],
+    "eps": ["8/255"],
+    "doubts": {"probe": False},
+    "gallery": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def plain() -> Report:
+    """An audit that sees no gradient through the JPEG inside."""
+    network = nn.Sequential(Squeeze(), trained(28))
+    return audit(Classifier(network, channels=1), phantoms(40), **OPTIONS)
+
+
 @pytest.mark.parametrize("names", [["jpeg"], ["0"]])
-def test_jpeg_inside_the_model_is_attacked_through(names: list[str], tmp_path: Path) -> None:
+def test_jpeg_inside_the_model_is_attacked_through(
+    names: list[str], plain: Report, tmp_path: Path
+) -> None:
     network = nn.Sequential(JPEGInput() if names == ["jpeg"] else Squeeze(), trained(28))
-    options: dict[str, Any] = {
-        "attacks": ["BIM"],
-        "eps": ["8/255"],
-        "doubts": {"probe": False},
-        "gallery": 0,
-    }
-    plain = audit(Classifier(network, channels=1), phantoms(40), **options)
     through = Classifier(network, channels=1, straight_through=names)
-    report = audit(through, phantoms(40), out=tmp_path, **options)
+    report = audit(through, phantoms(40), out=tmp_path, **OPTIONS)
     blind, seen = (r.worst.robust_accuracy for r in (plain, report))
     assert blind is not None and seen is not None
     assert seen.value < blind.value - 0.3
@@ -143,7 +154,7 @@ def test_jpeg_inside_the_model_is_attacked_through(names: list[str], tmp_path: P
     assert not [f for f in plain.flags if f.name == "gradients replaced"]
     # Another way to attack is another run.
     with pytest.raises(InputError, match="--out"):
-        audit(Classifier(network, channels=1), phantoms(40), out=tmp_path, **options)
+        audit(Classifier(network, channels=1), phantoms(40), out=tmp_path, **OPTIONS)
 
 
 def test_the_faster_copies_pass_gradients_too() -> None:

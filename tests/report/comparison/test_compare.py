@@ -193,8 +193,8 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
         out.append(folder / name)
         audit(
             Classifier(model, channels=1),
-            open_cases("phantom:chest_xray", count=30, pixels=28),
-            attacks=["FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=25, binary_steps=4)],
+            open_cases("phantom:chest_xray", count=16, pixels=28),
+            attacks=["FGSM", "PGD", "MarginPGD", CarliniWagnerL2(steps=15, binary_steps=2)],
             eps=["1/255", "4/255"],
             out=out[-1],
             gallery=0,
@@ -210,7 +210,7 @@ def test_more_than_two_runs_are_the_page_of_a_sweep(audited: list[Path], tmp_pat
     runs = [str(run) for run in (old, new, third)]
     page = tmp_path / "made" / "page.html"
     assert CliRunner().invoke(app, ["compare", *runs, "--out", str(page)]).exit_code == 0
-    assert "3 models are compared on 30 test images" in page.read_text(encoding="utf-8")
+    assert "3 models are compared on 16 test images" in page.read_text(encoding="utf-8")
     found = CliRunner().invoke(app, ["compare", *runs, "--format", "json"])
     assert found.exit_code == 0 and len(json.loads(found.stdout)["members"]) == 3
     shown = CliRunner().invoke(app, ["compare", *runs])

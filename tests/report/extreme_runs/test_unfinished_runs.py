@@ -20,6 +20,7 @@ from robust.plan.load import make_plan
 from robust.plan.spec import Plan
 from robust.records import Report
 from robust.report import FORMATS, read_report, write_report
+from robust.report.figures.style import ReportFigure
 from robust.report.text.reproduce import plan_toml
 from tests.engine.nets import trained
 from tests.report.extreme_runs.test_extreme_runs import classifier, model, no_number, phantoms
@@ -49,6 +50,7 @@ def cut_short_plan(base: Path) -> Plan:
             "data": {"path": "phantom:chest_xray", "count": COUNT, "pixels": 28},
             "attacks": [{"name": "Noise"}, {"name": "FGSM"}, {"name": "PGD"}],
             "audit": {"eps": ["1/255", "4/255"], "chunk": CHUNK},
+            "doubts": {"probe": False},
         }
     )
 
@@ -83,6 +85,7 @@ def test_a_run_cut_short_is_reported_on_as_its_finished_cases(cut: tuple[Plan, P
         eps=["1/255", "4/255"],
         chunk=CHUNK,
         device="cpu",
+        doubts={"probe": False},
     )
     for field in ("clean", "rows", "worst_cases", "difficulty"):
         assert getattr(found, field) == getattr(alone, field), field
@@ -96,12 +99,15 @@ def shell(*arguments: str) -> str:
     return done.stdout
 
 
-def test_the_command_calls_it_unfinished_in_every_format(cut: tuple[Plan, Path]) -> None:
+def test_the_command_calls_it_unfinished_in_every_format(
+    cut: tuple[Plan, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, folder = cut
     printed = {"pdf"}  # takes a browser or WeasyPrint
     formats = [part for name in {*FORMATS, "text"} - printed for part in ("--format", name)]
     out = shell("report", str(folder), *formats)
     assert "Warning: run cut short: 16 of 24 cases are finished" in out
+    monkeypatch.setattr(ReportFigure, "svg", lambda figure, **_: "<svg></svg>")  # as above
     shell("report", str(folder), "--format", "html", "--format", "md", "--template", "regulatory")
     written = {path.name for path in folder.iterdir()}
     assert {f"unfinished.{end}" for end in ("html", "md", "json", "tex", "ipynb")} <= written

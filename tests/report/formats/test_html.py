@@ -37,7 +37,9 @@ def test_html_shows_each_interval() -> None:
     text = re.sub(
         r"\s+",
         " ",
-        re.sub(r"<[^>]+>", "", render_html(report()).replace("\N{NO-BREAK SPACE}", " ")),
+        re.sub(
+            r"<[^>]+>", "", render_html(report(), phone=False).replace("\N{NO-BREAK SPACE}", " ")
+        ),
     )
     assert "50.0 [25.0, 75.0]" in text
     assert "doubt: seen." in text and "What to do: remedy." in text
@@ -48,7 +50,9 @@ def test_equal_reports_give_equal_pages() -> None:
 
 
 def test_a_line_ends_neither_within_an_interval_nor_before_a_percent_sign() -> None:
-    lead = render_html(report()).split('aria-label="Summary"')[1].split("</section>")[0]
+    lead = (
+        render_html(report(), phone=False).split('aria-label="Summary"')[1].split("</section>")[0]
+    )
     assert re.search(r"\d\N{NO-BREAK SPACE}%", lead) and not re.search(r"\d %|\[\S+, ", lead)
 
 
@@ -58,10 +62,12 @@ def test_what_an_advice_names_is_code() -> None:
         for name, text in FLAG_TEXTS.items()
     )
     assert any("`" in one.remedy for one in flags)
-    for html in (render_html(report(flags=flags)), render_summary(report(flags=flags))):
+    shown = report(flags=flags)
+    for html in (render_html(shown, phone=False), render_summary(shown)):
         advice = re.findall(r"What to do: (.*?)</", re.sub("</?code>", "", html))
         assert len(advice) == len(flags) and not any("`" in one for one in advice)
         assert "<code>eot = 16</code>" in html
     assert "`eot = 16`" in render_markdown(report(flags=flags))
     hostile = report(flags=(replace(flags[0], remedy="set `eot`"),))
-    assert "set `eot`." in render_html(hostile) and "set \\`eot\\`." in render_markdown(hostile)
+    page = render_html(hostile, phone=False)
+    assert "set `eot`." in page and "set \\`eot\\`." in render_markdown(hostile)

@@ -58,11 +58,13 @@ def large(eps: int, classes: int, subgroups: int) -> Report:
                      worst_cases=tuple(worst))  # fmt: skip
 
 
+SIZES = [(5, 2, 2), (40, 20, 30)]
+
+
 @pytest.mark.parametrize("order", ORDERS.values())
-@pytest.mark.parametrize("size", [(5, 2, 2), (40, 20, 30)])
+@pytest.mark.parametrize("size", SIZES)
 def test_it_fits_into_a_comment_whatever_the_plan(order: Order, size: tuple[int, ...]) -> None:
-    shown = large(*size)
-    text = render_markdown(shown, order)
+    text = render_markdown(large(*size), order)
     assert 10_000 < len(text) < 60_000
     assert "Left out here" in text and "The HTML report and report.json have them." in text
     for section in ("Results",) if order is regulatory else ("Verdict for each threat", "Glossary"):
@@ -70,7 +72,11 @@ def test_it_fits_into_a_comment_whatever_the_plan(order: Order, size: tuple[int,
     for block in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
     assert text.count("<details>") == text.count("</details>")
-    summary = job_summary(shown)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_summary_of_a_job_fits_whatever_the_plan(size: tuple[int, ...]) -> None:
+    summary = job_summary(large(*size))
     assert "Verdict for each threat" in summary and len(summary.encode()) < 1 << 20
 
 

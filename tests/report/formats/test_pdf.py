@@ -18,6 +18,7 @@ import pytest
 from robust.errors import InputError
 from robust.records import FindingEntry, FindingsReport, Report
 from robust.report import write_report
+from robust.report.figures.every import report_figures
 from robust.report.findings import write_findings
 from robust.report.findings.document import lead
 from robust.report.formats import pdf
@@ -200,12 +201,23 @@ def test_weasyprint_takes_over_where_the_browser_fails(
     assert pdf.print_page("<style></style><p>text</p>").startswith(b"%PDF")
 
 
+def test_a_page_for_paper_has_no_figure_for_a_phone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """WeasyPrint would print it beside the other, and nobody would see it from a browser."""
+    monkeypatch.setattr(pdf, "print_page", str.encode)
+    (path,) = write_report(report(), tmp_path, "pdf")
+    page = path.read_text(encoding="utf-8")
+    figures = len(report_figures(report()))
+    assert page.count('class="broad"') == page.count("<svg ") == figures > 0
+
+
 def test_colours_of_figures_and_shades_are_written_out() -> None:
     page = (
         "<style>@media print { :root { --figure-0: #000; --figure-2: #0072b2; } }</style>"
-        '<svg aria-hidden="true" class="narrow" x="1"><g/></svg><p style="fill: var(--figure-2)">'
+        '<p style="fill: var(--figure-2)">'
         '<td class="below framed" style="--share: 0.50">'
     )
     plain = pdf.plain_page(page)
-    assert "fill: #0072b2" in plain and "narrow" not in plain
+    assert "fill: #0072b2" in plain
     assert 'style="--share: 0.50; background: rgba(230, 120, 20, 0.25)"' in plain

@@ -45,7 +45,7 @@ def shown() -> Report:
 
 def test_each_cell_shows_what_report_json_has_at_its_place(shown: Report) -> None:
     raw = json.loads(shown.to_json())
-    page = NumberPage(render_html(shown))
+    page = NumberPage(render_html(shown, phone=False))
     named = [(p, t) for p, t in page.named if p.startswith(("/certificates", "/corruptions"))]
     named += [(p, t) for p, t in page.named if p.endswith(("/ece", "/brier"))]
     assert len(named) > 300
@@ -79,7 +79,7 @@ def test_every_format_has_both_sides(shown: Report) -> None:
 
 
 def test_a_report_without_them_has_neither_section_nor_term() -> None:
-    for page in (render_markdown(report()), render_html(report())):
+    for page in (render_markdown(report()), render_html(report(), phone=False)):
         for absent in ("What is proven", "Corrupted images", "Calibration", "rBE", "Brier"):
             assert absent not in page
     assert not certified_table(report()).rows and not kind_table(report()).rows

@@ -162,7 +162,7 @@ def test_without_a_key_there_is_one_sentence_and_its_reason() -> None:
     assert detector_sentences(found) == ("No detector could be evaluated: no attack succeeded.",)
     assert headline(report_on(found))[-1].endswith("unknown: no detector could be evaluated.")
     for order in ORDERS.values():
-        page = render_html(report_on(found), order)
+        page = render_html(report_on(found), order, phone=False)
         assert "No detector could be evaluated: no attack succeeded." in page
         assert 'id="table-detectors"' not in page and "detectors-roc" not in page
 
@@ -182,7 +182,8 @@ def test_a_null_alarm_opens_every_format_and_its_detector_gets_no_figure() -> No
     null = loud.detection and loud.detection.null_control("LID")
     assert null and f"(null control: AUC {null.auc.value:.2f} [" in headline(loud)[0]
     for order in ORDERS.values():
-        assert re.search(rf'aria-label="Summary">\s*<p>{opening}', render_html(loud, order))
+        page = render_html(loud, order, phone=False)
+        assert re.search(rf'aria-label="Summary">\s*<p>{opening}', page)
         title, _, lead = render_markdown(loud, order).split("\n\n")[:3]
         assert title.startswith("# ") and lead.startswith(opening)
     shown = terminal(loud)
@@ -193,7 +194,7 @@ def test_a_null_alarm_opens_every_format_and_its_detector_gets_no_figure() -> No
         "The results of LID cannot be trusted: the AUC of its null control is 0.62"
     )
     assert "3 detectors reach" in headline(loud)[-1]
-    page = render_html(loud)
+    page = render_html(loud, phone=False)
     (line,) = [row for row in cells_of(page, "table-detectors") if row[0][1].startswith("LID")]
     assert line[0][1] == "LID!" and "!" in line[7][1]
     heat = [row for row in cells_of(page, "table-heat-matched") if row[0][1].startswith("LID")]
@@ -247,7 +248,8 @@ def test_the_harmless_change_flagged_most_is_named_with_its_detector() -> None:
     )
     assert name not in harmless_change_sentence(detection(alarms=[name]))
     assert harmless_change_sentence(detection(alarms=[*STRENGTHS])) == ""
-    assert sentence in render_html(report_on(found)).replace("\N{NO-BREAK SPACE}", " ")
+    page = render_html(report_on(found), phone=False)
+    assert sentence in page.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def terminal(shown: Report) -> str:
