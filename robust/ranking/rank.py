@@ -151,9 +151,9 @@ def rank_images(
     )
     notes = {seen.ids[row]: one.why for row, one in distances.items()}
     notes |= {seen.ids[row]: why for row, why in copies.items()}
-    first = [replace(one, note=notes.get(one.id, "")) for one in every[:count]]
+    told = tuple(replace(one, note=notes.get(one.id, "")) for one in every[:count])
     columns = tuple(_column(one, norm) for one in _shown(criterion))
-    return RankedImages(columns, tuple(first), len(images) - len(seen.ids), log)
+    return RankedImages(columns, told, len(images) - len(seen.ids), log)
 
 
 def _check(
