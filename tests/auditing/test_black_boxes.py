@@ -42,6 +42,8 @@ chunk = 8
 [scenarios]
 queries = [30]
 cases = 8
+[doubts]
+probe = {probe}
 {more}
 """
 SQUARE = """
@@ -49,7 +51,7 @@ SQUARE = """
 name = "Noise"
 [[attacks]]
 name = "Square"
-queries = 60
+queries = 30
 """
 NOISE = '[[attacks]]\nname = "Noise"\n'
 FILE = 'factory = "tests.engine.nets:small"\nweights = "net.safetensors"\nhead = "softmax"'
@@ -59,9 +61,12 @@ def box(served: Served, more: str = "") -> str:
     return f'endpoint = "{served.url}"\nendpoint_patience = 0.5\nhead = "softmax"\n{more}'
 
 
-def write(folder: Path, model: str, attacks: str = SQUARE, more: str = "") -> None:
+def write(
+    folder: Path, model: str, attacks: str = SQUARE, more: str = "", *, probe: bool = False
+) -> None:
     save_file(trained(28).state_dict(), folder / "net.safetensors")
-    text = PLAN.format(model=model, attacks=attacks, more=more)
+    asked = {"model": model, "attacks": attacks, "more": more, "probe": str(probe).lower()}
+    text = PLAN.format(**asked)
     (folder / "plan.toml").write_text(text, encoding="utf-8")
 
 
@@ -89,7 +94,7 @@ def last_line(done: Done) -> str:
 def from_file(commands: Warm, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same model audited as a file by the same attacks."""
     folder = tmp_path_factory.mktemp("file")
-    write(folder, FILE, more="[doubts]\nprobe = false\n[report]\ngallery = 0")
+    write(folder, FILE, more="[report]\ngallery = 0")
     assert commands.run(folder, *RUN).code == 0
     return folder
 
@@ -215,6 +220,17 @@ def test_a_killed_run_goes_on_and_keeps_its_count(
         assert commands.run(tmp_path, *RUN).code == 0
         assert sum(asked(report_in(tmp_path)).values()) == served.answered - in_flight
     assert undated(tmp_path) == undated(from_endpoint[0])
+
+
+@pytest.mark.slow
+def test_what_the_probe_asks_is_counted_too(
+    commands: Warm, tmp_path: Path, from_endpoint: tuple[Path, Served, Done]
+) -> None:
+    with serving(trained(28)) as served:
+        write(tmp_path, box(served), probe=True)
+        assert commands.run(tmp_path, *RUN).code == 0
+    counts = asked(report_in(tmp_path))
+    assert sum(counts.values()) == served.answered > from_endpoint[1].answered
 
 
 @pytest.mark.slow
@@ -350,7 +366,7 @@ def test_scores_that_are_less_than_they_seem_raise_their_doubt(
     switches, flag, said = FORMS[form]
     with serving(trained(28), **switches) as served:
         model = box(served).replace('head = "softmax"', 'head = "auto"')
-        write(tmp_path, model, NOISE, more="[report]\ngallery = 0")
+        write(tmp_path, model, NOISE, more="[report]\ngallery = 0", probe=True)
         done = commands.run(tmp_path, *RUN, "--set", "scenarios.queries=[]")
         assert done.code == 0, done.err
         report = report_in(tmp_path)
