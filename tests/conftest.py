@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import random
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -46,6 +48,15 @@ search._same_picture = _same_picture_once
 if importlib.util.find_spec("absl") is not None:
     handler = importlib.import_module("absl.logging").get_absl_handler().python_handler
     handler.stream = sys.__stderr__
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws without a generator of its own depends on no test before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
