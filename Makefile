@@ -7,8 +7,6 @@ READY := .venv/.ready
 demo: $(READY)
 	$(BIN)/robust demo --out demo-report
 
-# Compiled modules are kept, for else each process under test compiles them again.
-test slow: export PYTHONDONTWRITEBYTECODE =
 test: $(READY)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow" --benchmark-disable
 

@@ -22,7 +22,8 @@ def test_it_prints_the_cost_and_writes_nothing(robust: Robust) -> None:
     assert done.code == 0, done.err
     for part in ("8 of 4 patients", "1 run of an attack", "Time", "Disk", "Nothing was attacked"):
         assert part in done.out
-    assert set(Path().iterdir()) == before
+    # Python itself may keep the compiled factory.
+    assert set(Path().iterdir()) - {Path("__pycache__")} == before
     assert "with 2 workers" in robust(*RUN, "--dry-run", "--workers", "2").out
 
 

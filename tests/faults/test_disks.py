@@ -87,6 +87,7 @@ def test_a_disk_that_is_full_when_the_report_is_written(
         same_outcome(folder / "run", calm)
 
 
+@pytest.mark.slow
 def test_a_read_only_disk(commands: Warm, calm: Calm, inputs: Callable[[str], Path]) -> None:
     folder = inputs("read-only")
     with disk(folder / "run", "size=64m,ro"):

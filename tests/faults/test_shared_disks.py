@@ -111,6 +111,7 @@ def test_a_signal_on_a_network_disk_loses_nothing(
     resumed(commands, folder, calm, **NETWORK)
 
 
+@pytest.mark.slow
 @needs_disk
 def test_a_full_network_disk_names_the_local_file(
     commands: Warm, calm: Calm, inputs: Callable[[str], Path], tmp_path: Path

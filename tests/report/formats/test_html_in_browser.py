@@ -562,6 +562,7 @@ def _interval_appears_on_hover(page: Page) -> None:
     assert re.fullmatch(r"\[0\.\d\d, 0\.\d\d\]", cell.locator("span").inner_text())
 
 
+@pytest.mark.slow
 def test_each_matrix_is_open_on_paper(visit: Visitor, tmp_path: Path) -> None:
     page = visit("watched/report", color_scheme="dark", viewport=PAPER)
     page.pdf(path=tmp_path / "page.pdf", prefer_css_page_size=True)
