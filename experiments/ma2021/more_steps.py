@@ -1,10 +1,11 @@
 """How much of what the paper's attacks leave is left by a longer search, by capacity and network.
 
 Run, after `robust sweep experiments/ma2021/sweeps/SWEEP.toml --out runs/sweeps/SWEEP` for
-`capacity` and `architectures`: `python -m experiments.ma2021.more_steps [--quick]` (about 40 minutes of a CPU core for capacity).
-Every trained network of these sweeps, on the images of its audit, under APGD with 100 steps on two
-losses at 0.25/255: nearly all of their audits warned that more steps would still help, so that PGD
-and CW with 20 steps may leave too much. Writes `results/more_steps.csv` and prints its table.
+`capacity` and `architectures`: `python -m experiments.ma2021.more_steps [--quick]` (about 40
+minutes of a CPU core for the twelve networks of capacity, seven minutes for each at 128 px). Every
+trained network of these sweeps, on the images of its audit, under APGD with 100 steps on two losses
+at 0.25/255: nearly all of their audits warned that more steps would still help, so that PGD and CW
+with 20 steps may leave too much. Writes `results/more_steps.csv` and prints its table.
 """
 
 from __future__ import annotations
