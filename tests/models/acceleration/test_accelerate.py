@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import pytest
@@ -47,15 +48,18 @@ def test_no_timing_decides(monkeypatch: pytest.MonkeyPatch, bfloat16_processor: 
         Classifier(lively(torchvision.models.resnet18(num_classes=2)), head="softmax")
     )
     x = torch.rand(2, 3, 64, 64)
-    seconds = itertools.cycle([9.0, 0.1, float("nan"), 3.0, 0.0])
+    seconds, shown = itertools.cycle([9.0, 0.1, float("nan"), 3.0, 0.0]), []
 
     def measured(models: dict[str, object], x: torch.Tensor) -> dict[str, float]:
+        shown.append(len(x))
         return {name: next(seconds) for name in models}
 
     monkeypatch.setattr(accelerate, "measure_passes", measured)
     choices = [make_fast_models(classifier, torch.rand_like(x)).acceleration for _ in range(3)]
     assert {(one.folded, one.channels_last, one.bfloat16) for one in choices} == {(20, True, True)}
-    assert len({str(one.gain) for one in choices}) > 1
+    assert len({str(one.gain) for one in choices}) > 1 and shown == [2, 2, 2]
+    unmeasured = make_fast_models(classifier, x, gain=False).acceleration
+    assert unmeasured == dataclasses.replace(choices[0], gain=1.0) and len(shown) == 3
     single = make_fast_models(classifier, x, "float32")
     assert single.low_precision is None and not single.acceleration.bfloat16
     with torch.no_grad():
