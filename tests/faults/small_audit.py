@@ -82,6 +82,7 @@ PHASES = {
     "controls for detectors": "detectors",
     "scenarios": "scenarios",
     "universal": "scenarios",
+    "adversarial patch": "scenarios",
     "transfer attack": "scenarios",
     "probe finished": "report",
     "probe of the model": "probe",

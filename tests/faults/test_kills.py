@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.small_audit import AUDIT, Calm, finished, one_line, phase_of, resumed
+from tests.faults.small_audit import AUDIT, Calm, finished, one_line, outcome, phase_of, resumed
 from tests.warm import Done, Running, Warm
 
 IN_ORDER = (
@@ -97,6 +97,28 @@ def test_sixty_kills_change_nothing(
     killer.until_each_is_hit()
     print(f"kills by phase: {dict(killer.hit)}")
     assert sum(killer.hit.values()) >= 50
+
+
+@pytest.mark.slow
+def test_a_kill_while_a_patch_is_made(commands: Warm, inputs: Callable[[str], Path]) -> None:
+    """The small audit has none: every other test would make one."""
+    found = []
+    for name in ("calm", "killed"):
+        folder = inputs(name)
+        plan = (folder / "plan.toml").read_text(encoding="utf-8")
+        plan = plan.replace("[scenarios]", "[scenarios]\npatch = [0.1]")
+        (folder / "plan.toml").write_text(plan, encoding="utf-8")
+        if name == "killed":
+            running = commands.start(folder, *AUDIT)
+            while not any(label.startswith("adversarial patch") for _, label in running.stages()):
+                assert running.code() is None
+                time.sleep(0.005)
+            running.send(signal.SIGKILL)
+            assert running.wait().code == -signal.SIGKILL
+        assert commands.run(folder, *AUDIT).code == 0
+        found.append(outcome(folder / "run"))
+    assert any(one["name"] == "patch" for one in found[0].report["scenarios"])
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize(
