@@ -177,9 +177,7 @@ def verified(classes: int, seed: int) -> tuple[OneHidden, Tensor, Tensor, Tensor
     return model, x, y, exact
 
 
-@pytest.mark.parametrize(
-    "seed", [SEEDS[0], *(pytest.param(seed, marks=pytest.mark.slow) for seed in SEEDS[1:])]
-)
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("classes", [2, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 7))])
 def test_robust_accuracy_of_a_relu_network(classes: int, seed: int) -> None:
     """To the case; those within 1e-5 of the boundary apart."""
