@@ -15,6 +15,7 @@ from robust.errors import InputError
 from robust.metrics.arrays import Places
 from robust.metrics.by_group import auc
 from robust.metrics.groups import half_of_the_groups
+from robust.metrics.intervals import student_quantile
 from robust.metrics.multiple_tests import holm
 from robust.records import Estimate
 
@@ -60,7 +61,7 @@ def null_control(
         found.append(auc(scores, np.arange(len(scores)) >= len(scored.clean)))
     # As scipy.stats.ttest_1samp, but also where all draws are equal.
     mean, error = float(np.mean(found)), float(np.std(found, ddof=1)) / np.sqrt(draws)
-    reach = float(scipy_stats.t.ppf(0.975, draws - 1)) * error
+    reach = student_quantile(draws - 1) * error
     p = 2 * scipy_stats.t.sf(abs(mean - 0.5) / max(error, 1e-9), draws - 1)
     low, high = max(0.0, mean - reach), min(1.0, mean + reach)
     estimate = Estimate(mean, low, high, len(clean.cases), len(np.unique(groups[clean.cases])))

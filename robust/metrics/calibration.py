@@ -22,7 +22,7 @@ from scipy import stats as scipy_stats
 
 from robust.metrics.arrays import Array, Mask, Places
 from robust.metrics.by_group import ByGroup
-from robust.metrics.intervals import LEVEL
+from robust.metrics.intervals import LEVEL, student_quantile
 from robust.metrics.mean_intervals import mean_interval
 from robust.records import Estimate
 
@@ -111,7 +111,7 @@ def _reach(table: Array, sizes: Array) -> float:
     alike = np.clip(covariance / np.outer(spread, spread), -1.0, 1.0)
     both = np.sqrt(1 - alike**2) + alike * np.arcsin(alike) - 1
     variance = 2 / np.pi * float(spread @ both @ spread)
-    student = scipy_stats.t.ppf((1 + LEVEL) / 2, groups - 1) / scipy_stats.norm.ppf((1 + LEVEL) / 2)
+    student = student_quantile(groups - 1) / scipy_stats.norm.ppf((1 + LEVEL) / 2)
     return float(student * (_HALF_NORMAL * spread.sum() + _FAR * max(variance, 0.0) ** 0.5))
 
 

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats as scipy_stats
 
-from robust.metrics.intervals import LEVEL
+from robust.metrics.intervals import student_quantile
 from robust.records import Estimate
 
 
@@ -29,7 +28,7 @@ def mean_over_runs(estimates: Sequence[Estimate]) -> Estimate:
     if len(known) < len(estimates):
         needed = [one.groups_needed for one in estimates if one.groups_needed is not None]
         return Estimate(value, None, None, cases, groups, max(needed, default=None))
-    student = float(scipy_stats.t.ppf((1 + LEVEL) / 2, len(values) - 1))
+    student = student_quantile(len(values) - 1)
     spread = student * float(values.std(ddof=1)) / math.sqrt(len(values))
     low = value - math.hypot(spread, value - float(known[:, 0].mean()))
     high = value + math.hypot(spread, float(known[:, 1].mean()) - value)

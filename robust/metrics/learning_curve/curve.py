@@ -11,11 +11,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats as scipy_stats
 
 from robust.errors import InputError
 from robust.metrics.arrays import Array
-from robust.metrics.intervals import LEVEL
+from robust.metrics.intervals import student_quantile
 from robust.metrics.learning_curve.law import FittedLaw
 from robust.metrics.learning_curve.misfit import FEWEST_SIZES, misfit_text, undecided_text
 from robust.metrics.learning_curve.noise import noise_weights
@@ -106,7 +105,7 @@ def _points(sizes: Array, values: Array) -> list[CurvePoint]:
         own = values[sizes == size]
         mean, count, low, high = float(own.mean()), len(own), None, None
         if count > 1:
-            student = float(scipy_stats.t.ppf((1 + LEVEL) / 2, count - 1))
+            student = student_quantile(count - 1)
             reach = student * float(own.std(ddof=1)) / count**0.5
             low, high = max(mean - reach, 0.0), min(mean + reach, 1.0)
         estimate = Estimate(mean, low, high, count, count, None if count > 1 else 2)
